@@ -1,0 +1,3 @@
+"""Apache Airflow provider for the data assets of the Qlik Cloud catalog."""
+
+__version__ = "0.1.0"

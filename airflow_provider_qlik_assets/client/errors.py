@@ -1,0 +1,208 @@
+"""Errors of the Qlik Cloud client.
+
+Every message says what was tried, what came back (status, Qlik's code, title and detail), Qlik's trace id
+where there is one, and the next step for the reader. No message holds a secret: headers, request bodies and
+query strings are never part of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+_SHOWN_CHARACTERS = 300
+
+
+class QlikCloudError(Exception):
+    """Base of everything that the client raises on purpose."""
+
+
+class QlikConfigurationError(QlikCloudError, ValueError):
+    """The connection settings cannot work; the message names the setting and what to put there."""
+
+
+class QlikValidationError(QlikCloudError, ValueError):
+    """An argument that Qlik Cloud would refuse, found before anything was sent."""
+
+
+class QlikConnectionError(QlikCloudError):
+    """No complete answer came: refused, dropped, timed out, or cut short.
+
+    :param message: what was tried and what happened.
+    :param request_sent: whether the request may have reached Qlik Cloud. ``False`` means that nothing was
+        changed there; ``True`` on a write means that the change may or may not have been made.
+    """
+
+    def __init__(self, message: str, *, request_sent: bool) -> None:
+        super().__init__(message)
+        self.request_sent = request_sent
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__.copy())
+
+
+class QlikResponseError(QlikCloudError):
+    """An answer came, but not the JSON that was expected; HTML usually means a wrong host.
+
+    :param message: what was tried, the content type and the first characters of the answer.
+    :param http_status: status code of the answer.
+    """
+
+    def __init__(self, message: str, *, http_status: int) -> None:
+        super().__init__(message)
+        self.http_status = http_status
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__.copy())
+
+
+@dataclass(frozen=True)
+class ErrorDetail:
+    """One entry of ``errors`` in a Qlik Cloud error body.
+
+    :param code: Qlik's code, such as ``HTTP-429``.
+    :param title: short description.
+    :param detail: longer description, may be empty.
+    """
+
+    code: str = ""
+    title: str = ""
+    detail: str = ""
+
+    def __str__(self) -> str:
+        text = " ".join(part for part in (self.code, self.title) if part)
+        return f"{text}: {self.detail}" if self.detail and text else text or self.detail
+
+
+class QlikApiError(QlikCloudError):
+    """Qlik Cloud answered with an error status.
+
+    :param method: HTTP method of the request.
+    :param url: URL of the request, without its query.
+    :param http_status: status code of the answer.
+    :param errors: the entries of ``errors`` in the answer.
+    :param trace_id: Qlik's id of the request, for its support; ``None`` if the answer held none.
+    :param retry_after: seconds that the answer asked to wait; ``None`` if it did not ask.
+    :param context: sentence that replaces the default next step.
+    """
+
+    next_step = "Look the code up in Qlik's API reference."
+
+    def __init__(
+        self,
+        method: str,
+        url: str,
+        http_status: int,
+        *,
+        errors: Sequence[ErrorDetail] = (),
+        trace_id: str | None = None,
+        retry_after: float | None = None,
+        context: str | None = None,
+    ) -> None:
+        self.method = method
+        self.url = url
+        self.http_status = http_status
+        self.errors = tuple(errors)
+        self.trace_id = trace_id
+        self.retry_after = retry_after
+        self.context = context
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        trace = f"Qlik trace id {self.trace_id}: " if self.trace_id else ""
+        details = "; ".join(str(error) for error in self.errors)
+        details = f": {shorten(details)}" if details else ""
+        status = f"{self.http_status} {_phrase(self.http_status)}".rstrip()
+        return f"{trace}{self.method} {self.url} answered {status}{details}. {self.context or self.next_step}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__.copy())
+
+
+class QlikBadRequestError(QlikApiError):
+    """400: Qlik Cloud refused the request as malformed."""
+
+    next_step = "Correct the named field; sending the same request again cannot succeed."
+
+
+class QlikAuthenticationError(QlikApiError):
+    """401: the credentials are missing, wrong, expired or revoked."""
+
+    next_step = "Check the API key, or the OAuth client id and secret or private key, of the connection."
+
+
+class QlikPermissionError(QlikApiError):
+    """403: the user of the credentials may not do this."""
+
+    next_step = "Give the user (or OAuth client) of the connection access to the data store's space and the role for it."
+
+
+class QlikNotFoundError(QlikApiError):
+    """404: no such resource, or the user may not see it."""
+
+    next_step = "Check the id, and that the user of the connection may see it."
+
+
+class QlikConflictError(QlikApiError):
+    """409: the request conflicts with the current state, such as a stale ``version``."""
+
+    next_step = "Somebody else changed the resource meanwhile: read it again and decide anew."
+
+
+class QlikDataAssetExistsError(QlikConflictError):
+    """The data asset exists already, and the caller asked that it must not."""
+
+    next_step = 'Use if_exists="update" to change it or if_exists="skip" to leave it as it is.'
+
+
+class QlikRateLimitError(QlikApiError):
+    """429, or the wait for the shared quota would take longer than allowed; ``retry_after`` says how long."""
+
+    next_step = "Try again after that time, or allow a longer wait with max_rate_limit_wait."
+
+
+class QlikServerError(QlikApiError):
+    """5xx: Qlik Cloud, or a gateway in front of it, failed."""
+
+    next_step = "Try again later; if it persists, give the trace id to Qlik support."
+
+
+_BY_STATUS: dict[int, type[QlikApiError]] = {
+    400: QlikBadRequestError,
+    401: QlikAuthenticationError,
+    403: QlikPermissionError,
+    404: QlikNotFoundError,
+    409: QlikConflictError,
+    412: QlikConflictError,
+    429: QlikRateLimitError,
+}
+
+
+def error_class(http_status: int) -> type[QlikApiError]:
+    """Return the error class for an HTTP status of 400 or above."""
+    if http_status >= 500:
+        return QlikServerError
+    return _BY_STATUS.get(http_status, QlikApiError)
+
+
+def shorten(text: str, limit: int = _SHOWN_CHARACTERS) -> str:
+    """Return ``text`` on one line, cut to ``limit`` characters."""
+    text = " ".join(text[: 4 * limit].split())
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def _phrase(http_status: int) -> str:
+    try:
+        return HTTPStatus(http_status).phrase
+    except ValueError:
+        return ""
+
+
+def _rebuild(cls: type[QlikCloudError], args: tuple[Any, ...], state: dict[str, Any]) -> QlikCloudError:
+    """Unpickle an error without calling its constructor, whose arguments are not ``args``."""
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
