@@ -136,7 +136,7 @@ class QlikAuthenticationError(QlikApiError):
 class QlikPermissionError(QlikApiError):
     """403: the user of the credentials may not do this."""
 
-    next_step = "Give the user (or OAuth client) of the connection access to the data store's space and the role for it."
+    next_step = "Give the user (or OAuth client) of the connection a role for this in the data store's space."
 
 
 class QlikNotFoundError(QlikApiError):
