@@ -1,0 +1,54 @@
+"""The address of a tenant, checked so that credentials cannot go astray."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from airflow_provider_qlik_assets.client.errors import QlikConfigurationError
+
+_EXAMPLE = "your-tenant.eu.qlikcloud.com"
+
+
+def parse_base_url(host: str) -> str:
+    """Return the base URL of a tenant, such as ``https://your-tenant.eu.qlikcloud.com``.
+
+    :param host: host name with or without scheme and port.
+    :raises QlikConfigurationError: if it holds anything else, or plain HTTP is asked of another machine.
+    """
+    text = host.strip()
+    if not text:
+        raise QlikConfigurationError(f"The host is empty: give the tenant, such as {_EXAMPLE}.")
+    parts = urlsplit(text if "://" in text else f"https://{text}")
+    try:
+        name, port = parts.hostname, parts.port
+    except ValueError:
+        name, port = None, None
+    if parts.username is not None or parts.password is not None or "@" in parts.netloc:
+        raise QlikConfigurationError(
+            "The host must not hold credentials: use the login and password of the connection."
+        )
+    if name is None or any(character.isspace() or character in "\\%" for character in parts.netloc):
+        raise QlikConfigurationError(f"The host is not a host name: give the tenant, such as {_EXAMPLE}.")
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise QlikConfigurationError(
+            f"The host must not hold a path or query: give the tenant alone, such as {_EXAMPLE}."
+        )
+    if parts.scheme not in {"https", "http"}:
+        raise QlikConfigurationError(f"The scheme {parts.scheme!r} of the host is not supported: use https.")
+    if parts.scheme == "http" and not is_loopback(name):
+        raise QlikConfigurationError(
+            f"http://{name} would send the credentials in clear text: use https (http is for this machine only)."
+        )
+    netloc = f"[{name}]" if ":" in name else name
+    return f"{parts.scheme}://{netloc}" + (f":{port}" if port is not None else "")
+
+
+def is_loopback(name: str) -> bool:
+    """Return whether a host name or address is this machine itself."""
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,156 @@
+"""JSON Patch operations (RFC 6902), checked before they are sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, Self
+
+import jsonpatch
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from airflow_provider_qlik_assets.client.errors import QlikValidationError
+from airflow_provider_qlik_assets.client.validation import parse_model
+
+VERSION_PATH = "/version"
+
+_POINTER = re.compile(r"(/([^~/]|~[01])*)*")
+_ARRAY_INDEX = re.compile(r"-|0|[1-9][0-9]*", re.ASCII)
+# Set by Qlik Cloud itself: a patch may test them, not change them.
+_UNCHANGEABLE = frozenset(
+    {
+        "",
+        "/id",
+        VERSION_PATH,
+        "/tenantId",
+        "/createdBy",
+        "/createdTime",
+        "/lastModifiedBy",
+        "/lastModifiedTime",
+    }
+)
+
+
+class JsonPatchOperation(BaseModel):
+    """One operation of a JSON Patch.
+
+    :param op: ``add``, ``remove``, ``replace``, ``move``, ``copy`` or ``test``.
+    :param path: JSON Pointer (RFC 6901) to the value concerned, such as ``/dataFreshness``.
+    :param value: the value of ``add``, ``replace`` and ``test``; ``None`` is JSON ``null``.
+    :param from_: JSON Pointer to the source of ``move`` and ``copy`` (``from`` in JSON).
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
+
+    op: Literal["add", "remove", "replace", "move", "copy", "test"]
+    path: str
+    value: JsonValue = None
+    from_: str | None = Field(default=None, alias="from")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for pointer in (self.path, self.from_ or ""):
+            if not _POINTER.fullmatch(pointer):
+                raise ValueError(
+                    f"{pointer[:60]!r} is not a JSON Pointer: it starts with '/'; '~' is written '~0'"
+                )
+        if self.op != "test" and self.path in _UNCHANGEABLE:
+            raise ValueError(f"{self.path or 'the whole document'} cannot be changed: Qlik Cloud sets it")
+        needs_value = self.op in {"add", "replace", "test"}
+        if needs_value != ("value" in self.model_fields_set):
+            raise ValueError(f"{self.op!r} {'needs a' if needs_value else 'takes no'} value")
+        needs_from = self.op in {"move", "copy"}
+        if needs_from != (self.from_ is not None):
+            raise ValueError(f"{self.op!r} {'needs' if needs_from else 'takes no'} 'from'")
+        if self.op == "move":
+            if f"{self.path}/".startswith(f"{self.from_}/") and self.path != self.from_:
+                raise ValueError("a value cannot be moved into itself")
+            if self.from_ in _UNCHANGEABLE:
+                raise ValueError(f"{self.from_ or 'the whole document'} cannot be moved: Qlik Cloud sets it")
+        return self
+
+    @classmethod
+    def parse(cls, value: JsonPatchOperation | Mapping[str, Any]) -> JsonPatchOperation:
+        """Return an operation from its JSON form.
+
+        :raises QlikValidationError: naming everything that is wrong with it.
+        """
+        return value if isinstance(value, cls) else parse_model(cls, value, "JSON Patch operation")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the operation as JSON, with exactly the members that RFC 6902 asks for."""
+        return self.model_dump(by_alias=True, exclude_unset=True)
+
+    @property
+    def guards_version(self) -> bool:
+        """Whether this makes the whole patch fail unless the version is as expected."""
+        return self.op == "test" and self.path == VERSION_PATH
+
+    @property
+    def is_idempotent(self) -> bool:
+        """Whether doing this twice gives the same document as doing it once, whatever the document holds.
+
+        An index into an array is not: ``add`` inserts there. So no path that may end in one counts.
+        """
+        if self.op == "test":
+            return True
+        member = not _ARRAY_INDEX.fullmatch(self.path.rpartition("/")[2])
+        return self.op in {"add", "replace"} and member
+
+
+def test_version(version: int) -> JsonPatchOperation:
+    """Return the operation that guards a patch against a concurrent change."""
+    return JsonPatchOperation(op="test", path=VERSION_PATH, value=version)
+
+
+def parse_operations(
+    operations: Iterable[JsonPatchOperation | Mapping[str, Any]],
+) -> list[JsonPatchOperation]:
+    """Return the operations of a patch, all checked.
+
+    :raises QlikValidationError: for an empty patch or the first operation that is wrong.
+    """
+    if isinstance(operations, (str, Mapping)) or not isinstance(operations, Iterable):
+        raise QlikValidationError("A JSON Patch is a list of operations.")
+    parsed = [JsonPatchOperation.parse(operation) for operation in operations]
+    if not parsed:
+        raise QlikValidationError("A JSON Patch needs at least one operation.")
+    return parsed
+
+
+def is_safe_to_repeat(operations: Sequence[JsonPatchOperation]) -> bool:
+    """Return whether a patch may be sent again although it may have been carried out already."""
+    return operations[0].guards_version or all(operation.is_idempotent for operation in operations)
+
+
+def apply_operations(document: Mapping[str, Any], operations: Sequence[JsonPatchOperation]) -> dict[str, Any]:
+    """Return a copy of the document with the changes of the patch; its tests are left out.
+
+    :raises QlikValidationError: if the patch does not fit the document.
+    """
+    changes = [operation.to_json() for operation in operations if operation.op != "test"]
+    try:
+        return dict(jsonpatch.apply_patch(document, changes))
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
+        raise QlikValidationError(f"The patch does not fit the data asset: {error}.") from error
+
+
+def holds_already(document: Mapping[str, Any], operations: Sequence[JsonPatchOperation]) -> bool:
+    """Return whether the document is as the patch would leave it.
+
+    ``True`` is certain for additions, replacements and removals of members; changes of arrays by index, moves
+    and copies do not show in the document whether they were made and give ``False``.
+    """
+    wanted = dict(document)
+    for operation in operations:
+        if operation.op == "remove" and not _ARRAY_INDEX.fullmatch(operation.path.rpartition("/")[2]):
+            if jsonpatch.JsonPointer(operation.path).resolve(wanted, None) is not None:
+                return False
+        elif operation.op != "test":
+            if not operation.is_idempotent:
+                return False
+            try:
+                wanted = apply_operations(wanted, [operation])
+            except QlikValidationError:
+                return False
+    return wanted == document

@@ -1,0 +1,120 @@
+"""The one rule that decides whether a request is sent again, and when."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from airflow_provider_qlik_assets.client.errors import (
+    QlikCloudError,
+    QlikConnectionError,
+    QlikResponseError,
+    QlikServerError,
+)
+
+_FIRST_BACK_OFF_SECONDS = 1.0
+_LONGEST_BACK_OFF_SECONDS = 60.0
+_SHORTEST_RATE_LIMIT_WAIT_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How one attempt of a request failed.
+
+    :param reason: what happened, for the log.
+    :param http_status: status of the answer; ``None`` if no complete answer came.
+    :param request_sent: whether the request may have reached Qlik Cloud.
+    :param retry_after: seconds that the answer asked to wait; ``None`` if it did not ask.
+    """
+
+    reason: str
+    http_status: int | None = None
+    request_sent: bool = True
+    retry_after: float | None = None
+
+    @property
+    def may_have_been_done(self) -> bool:
+        """Whether Qlik Cloud may have carried the request out all the same."""
+        return self.request_sent and (self.http_status is None or self.http_status >= 500)
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """Decide from the failure alone whether to send a request again.
+
+    =====================================  ==========================================================
+    429                                    always, after ``Retry-After``: it was not processed
+    never sent (refused, DNS, ...)         always: nothing was done
+    502, 503, 504, no complete answer      if the request is safe to repeat
+    everything else                        never
+    =====================================  ==========================================================
+
+    :param max_retries: how often a request is repeated at most; waits for the rate limit do not count.
+    :param max_retry_wait: seconds that all waits of one call may take together.
+    """
+
+    max_retries: int = 5
+    max_retry_wait: float = 600.0
+
+    def wait_before_repeat(
+        self,
+        failure: Failure,
+        *,
+        attempt: int,
+        waited: float,
+        safe_to_repeat: bool,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> float | None:
+        """Return the seconds to wait before the request is sent again, or ``None`` if it must not be.
+
+        :param failure: how the last attempt failed.
+        :param attempt: number of the last attempt, from 1.
+        :param waited: seconds that earlier waits of this call have taken.
+        :param safe_to_repeat: whether doing the request twice is the same as doing it once.
+        :param uniform: source of jitter.
+        """
+        limited = failure.http_status == 429
+        if not limited and attempt > self.max_retries:
+            return None
+        repeatable = limited or not failure.request_sent
+        repeatable |= safe_to_repeat and failure.http_status in {None, 502, 503, 504}
+        if not repeatable:
+            return None
+        longest = min(_LONGEST_BACK_OFF_SECONDS, _FIRST_BACK_OFF_SECONDS * 2.0 ** min(attempt - 1, 10))
+        wait = uniform(0, longest)
+        if failure.retry_after is not None:
+            wait = failure.retry_after if limited else failure.retry_after + wait
+        if limited:
+            wait = max(wait, _SHORTEST_RATE_LIMIT_WAIT_SECONDS)
+        return wait if waited + wait <= self.max_retry_wait else None
+
+
+def outcome_is_unknown(error: QlikCloudError) -> bool:
+    """Return whether a write that failed with this error may have been carried out all the same."""
+    if isinstance(error, QlikConnectionError):
+        return error.request_sent
+    return isinstance(error, (QlikServerError, QlikResponseError))
+
+
+def parse_retry_after(
+    value: str | None, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> float | None:
+    """Return the seconds that a ``Retry-After`` header asks to wait, or ``None`` if it says nothing usable.
+
+    :param value: whole seconds or an HTTP date (RFC 9110); a moment in the past is 0.
+    :param now: the current time, for an HTTP date.
+    """
+    text = (value or "").strip()
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now().timestamp()
+    return max(0.0, seconds) if math.isfinite(seconds) else None
