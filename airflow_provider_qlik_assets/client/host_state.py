@@ -1,0 +1,187 @@
+"""Private files that the processes of one user on one host share, such as quota counts and token caches.
+
+Everything lives in a directory that only its owner can write to. A file is opened without following symbolic
+links, must be a regular file of this user that nobody else may read or write, and no descriptor outlives the
+call that opened it: forked children and other threads never share one. Locks are ``flock`` locks, which go
+with the process that held them. They are not reliable on NFS: use a local file system.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import random
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_DIRECTORY_NAME = "airflow-provider-qlik-assets"
+_LOCK_TIMEOUT_SECONDS = 5.0
+_FIRST_PAUSE_SECONDS = 0.000_05
+_LONGEST_PAUSE_SECONDS = 0.005
+
+
+class StateUnavailableError(OSError):
+    """A private file or directory cannot be used.
+
+    :param path: what cannot be used.
+    :param reason: why, for the reader of a log.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        self.path = os.fspath(path)
+        self.reason = reason
+        super().__init__(f"{self.path} cannot be used: {reason}")
+
+    def __reduce__(self) -> tuple[type[StateUnavailableError], tuple[str, str]]:
+        return type(self), (self.path, self.reason)
+
+
+def default_state_directory() -> Path:
+    """Return this user's state directory, creating it where it is missing.
+
+    ``$XDG_STATE_HOME/airflow-provider-qlik-assets``, by default below ``~/.local/state``; a directory named
+    after the user id in the temporary directory when the home directory cannot be used.
+
+    :raises StateUnavailableError: neither can be used; the reason is that of the last one.
+    """
+    with contextlib.suppress(StateUnavailableError, RuntimeError):
+        home = Path(os.environ.get("XDG_STATE_HOME", ""))
+        if not home.is_absolute():
+            home = Path.home() / ".local" / "state"
+        return private_directory(home / _DIRECTORY_NAME)
+    return private_directory(Path(tempfile.gettempdir()) / f"{_DIRECTORY_NAME}-{os.geteuid()}")
+
+
+def private_directory(path: Path) -> Path:
+    """Return ``path`` after making sure that it is a directory that only this user can write to.
+
+    A missing directory is created with mode 0700.
+
+    :raises StateUnavailableError: it cannot be created or written to, is a symbolic link, belongs to somebody
+        else, or is writable for others.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        status = path.lstat()
+    except OSError as error:
+        raise StateUnavailableError(path, _reason(error)) from error
+    if not stat.S_ISDIR(status.st_mode):
+        raise StateUnavailableError(path, "it is not a directory (symbolic links are not followed)")
+    if status.st_uid != os.geteuid():
+        raise StateUnavailableError(path, f"it belongs to user id {status.st_uid}, not to {os.geteuid()}")
+    if status.st_mode & 0o022:
+        raise StateUnavailableError(path, "others may write to it (chmod 700 it)")
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise StateUnavailableError(path, "it is not writable")
+    return path
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, timeout: float = _LOCK_TIMEOUT_SECONDS) -> Iterator[int]:
+    """Hold an exclusive lock on a private file, creating it where it is missing.
+
+    The lock excludes other threads too. It is released when the process dies, however it dies.
+
+    :param path: file in a directory from :func:`private_directory`.
+    :param timeout: seconds to wait for the lock; whoever holds it that long is stopped or stuck.
+    :return: descriptor of the locked file, open for reading and writing, to be used inside the block only.
+    :raises StateUnavailableError: the file cannot be used, or the lock was not free in time.
+    """
+    deadline = 0.0
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
+        fd = _open(path, os.O_RDWR | os.O_CREAT)
+        try:
+            while not _try_lock(fd, path):
+                now = time.monotonic()
+                deadline = deadline or now + timeout
+                if now >= deadline:
+                    raise StateUnavailableError(path, f"another process has held its lock for {timeout:g} s")
+                time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads the waiters, no secret
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            # A file that was replaced or deleted while this process waited is no longer the shared one.
+            if _checked(fd, path).st_nlink:
+                yield fd
+                return
+        finally:
+            # Explicitly: a child that was forked meanwhile holds the same lock through its copy of fd.
+            with contextlib.suppress(OSError):
+                fcntl.flock(fd, fcntl.LOCK_UN)
+            os.close(fd)
+
+
+def read_private(path: Path) -> bytes | None:
+    """Return the content of a private file, or ``None`` if there is no such file.
+
+    :raises StateUnavailableError: the file cannot be used.
+    """
+    try:
+        fd = _open(path, os.O_RDONLY)
+    except StateUnavailableError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
+    with os.fdopen(fd, "rb") as file:
+        _checked(fd, path)
+        try:
+            return file.read()
+        except OSError as error:
+            raise StateUnavailableError(path, _reason(error)) from error
+
+
+def replace_private(path: Path, content: bytes) -> None:
+    """Replace a private file as a whole: readers see the old content or the new one, never a part.
+
+    :raises StateUnavailableError: the file cannot be written; the old content is still there.
+    """
+    try:
+        fd, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(content)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise StateUnavailableError(path, _reason(error)) from error
+
+
+def _open(path: Path, flags: int) -> int:
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        reason = "it is a symbolic link" if error.errno == errno.ELOOP else _reason(error)
+        raise StateUnavailableError(path, reason) from error
+
+
+def _try_lock(fd: int, path: Path) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise StateUnavailableError(path, _reason(error)) from error
+    return True
+
+
+def _checked(fd: int, path: Path) -> os.stat_result:
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        raise StateUnavailableError(path, "it is not a regular file")
+    if status.st_uid != os.geteuid():
+        raise StateUnavailableError(path, f"it belongs to user id {status.st_uid}, not to {os.geteuid()}")
+    if status.st_mode & 0o077:
+        raise StateUnavailableError(path, "others may read or write it (chmod 600 it)")
+    return status
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
