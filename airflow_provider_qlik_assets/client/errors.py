@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 
 _SHOWN_CHARACTERS = 300
 
@@ -86,6 +86,9 @@ class QlikApiError(QlikCloudError):
     :param trace_id: Qlik's id of the request, for its support; ``None`` if the answer held none.
     :param retry_after: seconds that the answer asked to wait; ``None`` if it did not ask.
     :param context: sentence that replaces the default next step.
+
+    ``repeated`` tells whether an earlier attempt of the same request may have been carried out; a conflict may
+    then be with the caller's own change.
     """
 
     next_step = "Look the code up in Qlik's API reference."
@@ -108,6 +111,7 @@ class QlikApiError(QlikCloudError):
         self.trace_id = trace_id
         self.retry_after = retry_after
         self.context = context
+        self.repeated = False
         super().__init__(str(self))
 
     def __str__(self) -> str:
@@ -161,6 +165,19 @@ class QlikRateLimitError(QlikApiError):
     """429, or the wait for the shared quota would take longer than allowed; ``retry_after`` says how long."""
 
     next_step = "Try again after that time, or allow a longer wait with max_rate_limit_wait."
+
+    @classmethod
+    def not_sent(cls, reason: str, retry_after: float) -> Self:
+        """Return the error of a request that was held back, so that it has neither method nor URL.
+
+        :param reason: why it would have to wait, as a clause.
+        :param retry_after: expected wait in seconds.
+        """
+        context = f"No request was sent: {reason}, and the wait of about {retry_after:.1f} s is not allowed."
+        return cls("", "", HTTPStatus.TOO_MANY_REQUESTS, retry_after=retry_after, context=context)
+
+    def __str__(self) -> str:
+        return super().__str__() if self.url else f"{self.context} {self.next_step}"
 
 
 class QlikServerError(QlikApiError):

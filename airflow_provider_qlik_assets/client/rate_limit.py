@@ -1,0 +1,157 @@
+"""Keep every process of a user below the rate limits of Qlik Cloud.
+
+Qlik Cloud counts the requests of a user in each tier over a rolling window. A :class:`RateLimiter` asks a
+shared store for permission before each request and sleeps until it is given. Grants reach the server with
+varying delay, so that a burst may arrive in a shorter time than it was sent in; therefore the limiter uses
+2 % less than the limit, in a window that is 1 % longer.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import logging
+import math
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from airflow_provider_qlik_assets.client.errors import QlikConfigurationError, QlikRateLimitError
+from airflow_provider_qlik_assets.client.rate_limit_stores import Store
+from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import MAX_PERMITS, Answer, Quota
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_MAX_WAIT_SECONDS = 3600.0
+_USED_SHARE = 0.98
+_WINDOW_STRETCH = 1.01
+
+
+class Tier(enum.IntEnum):
+    """Qlik Cloud's rate limit tiers: most reads are in tier 1, creating, updating and deleting in tier 2."""
+
+    ONE = 1
+    TWO = 2
+
+
+@dataclass(frozen=True)
+class RateLimits:
+    """The limits of one user.
+
+    Clients with different limits may share a quota: each obeys its own numbers, and sees the requests of all.
+
+    :param tier1_limit: requests of tier 1 in any window.
+    :param tier2_limit: requests of tier 2 in any window.
+    :param window: length of the window in seconds.
+    :raises QlikConfigurationError: a value cannot be used.
+    """
+
+    tier1_limit: int = 5000
+    tier2_limit: int = 500
+    window: float = 300.0
+
+    def __post_init__(self) -> None:
+        for name, limit in (("tier1_limit", self.tier1_limit), ("tier2_limit", self.tier2_limit)):
+            if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_PERMITS:
+                raise QlikConfigurationError(
+                    f"{name} is {limit!r}: set it to a whole number of requests from 1 to {MAX_PERMITS}."
+                )
+        if (
+            isinstance(self.window, bool)
+            or not isinstance(self.window, int | float)
+            or not (0 < self.window < math.inf)
+        ):
+            raise QlikConfigurationError(f"rate_limit_window is {self.window!r}: set it to seconds above 0.")
+
+    def quota(self, tier: Tier) -> Quota:
+        """Return what the limiter lets through: a little less than the limit, in a slightly longer window."""
+        limit = self.tier1_limit if tier is Tier.ONE else self.tier2_limit
+        return Quota(permits=max(1, int(limit * _USED_SHARE)), window=self.window * _WINDOW_STRETCH)
+
+
+class RateLimiter:
+    """Gives permission to send requests, at most as many as the limits of the user allow.
+
+    One limiter may be used by any number of threads, and after a fork by the child too.
+
+    :param store: where the quota is kept (see :func:`.rate_limit_stores.open_store`).
+    :param tenant: host name of the tenant.
+    :param identity: digest that tells the user of the credentials from others; never a secret.
+    :param limits: the limits of that user.
+    :param max_wait: longest acceptable wait for one request in seconds.
+    :param clock: seconds on a clock that never goes back, to measure waits with.
+    :param sleep: sleeps for some seconds.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        tenant: str,
+        identity: str,
+        limits: RateLimits | None = None,
+        max_wait: float = DEFAULT_MAX_WAIT_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        limits = limits or RateLimits()
+        self._store = store
+        self._tenant = tenant
+        self._max_wait = max_wait
+        self._clock = clock
+        self._sleep = sleep
+        user = hashlib.sha256(f"{tenant.lower()}\n{identity}".encode()).hexdigest()[:32]
+        self._keys = {tier: f"{user}-tier{tier:d}" for tier in Tier}
+        self._quotas = {tier: limits.quota(tier) for tier in Tier}
+
+    def acquire(self, tier: Tier, *, max_wait: float | None = None) -> float:
+        """Wait until a request may be sent; call it right before sending.
+
+        :param tier: tier of the request.
+        :param max_wait: longest acceptable wait in seconds; by default that of the limiter.
+        :return: seconds waited.
+        :raises QlikRateLimitError: the wait would take longer; raised as soon as that is known, usually at
+            once, with the expected seconds in ``retry_after``.
+        """
+        key, quota = self._keys[tier], self._quotas[tier]
+        longest = self._max_wait if max_wait is None else max_wait
+        answer = self._store.ask(key, quota, 0, longest)
+        if answer.granted:
+            return 0.0
+        start = self._clock()
+        ticket = answer.ticket
+        if ticket:
+            logger.info("Waiting about %.1f s: %s.", answer.delay, self._why(tier, answer))
+        try:
+            while ticket:
+                self._sleep(answer.pause)
+                left = longest - (self._clock() - start)
+                answer = self._store.ask(key, quota, ticket, max(0.0, left))
+                if answer.granted:
+                    return self._clock() - start
+                ticket = answer.ticket
+        except BaseException:
+            self._store.leave(key, ticket)
+            raise
+        raise QlikRateLimitError.not_sent(self._why(tier, answer), answer.delay)
+
+    def penalize(self, tier: Tier, retry_after: float) -> None:
+        """Take note of a 429: everybody who shares the quota waits, and sends less for a while.
+
+        :param tier: tier of the refused request.
+        :param retry_after: seconds that the answer asked to wait.
+        """
+        quota = self._quotas[tier]
+        # Retry-After is in whole seconds, and the hosts that share the quota must not come back as one.
+        slack = random.uniform(0.1, 1.0) * quota.window / 300  # noqa: S311 - no secret
+        self._store.penalize(self._keys[tier], quota, max(0.0, retry_after) + slack)
+
+    def wait_for(self, tier: Tier) -> float:
+        """Return the expected wait of a request that would be sent now, in seconds, without reserving it."""
+        return self._store.ask(self._keys[tier], self._quotas[tier], 0, -1.0).delay
+
+    def _why(self, tier: Tier, answer: Answer) -> str:
+        if answer.penalized:
+            return f"Qlik Cloud answered 429 to requests of tier {tier:d} to {self._tenant}"
+        return f"the quota of tier {tier:d} of {self._tenant} is used up"

@@ -1,0 +1,184 @@
+"""The rules of the shared quota, as a state machine without clock, lock or storage.
+
+A *grant* is the permission to send one request. The ledger keeps the time of the last grants and a queue of
+those who wait. A grant is given when fewer than ``permits`` of them lie in the past ``window`` seconds, not
+counting the permits that are claimed by those further ahead in the queue: first come, first served, with the
+whole quota available as a burst. Grants are only ever recorded for the present, so that somebody who wakes
+late, gives up or dies takes no part of the quota with him; a place in the queue is only an estimate of when
+to ask again, and lapses if its owner does not come back in time.
+
+Redis runs the same rules as a script next to this module; the tests hold the two against each other.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+MAX_PERMITS = 10_000
+MAX_QUEUE = 1_024
+_PAUSES_PER_WINDOW = 30
+_GRACES_PER_WINDOW = 60
+_RECOVERY_WINDOWS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How many grants may lie in any window.
+
+    :param permits: number of grants, at most ``MAX_PERMITS``.
+    :param window: length of the window in seconds.
+    """
+
+    permits: int
+    window: float
+
+
+class Answer(NamedTuple):
+    """What a store says to somebody who wants to send a request.
+
+    :param granted: whether he may send it now.
+    :param ticket: his place in the queue, to be shown when he asks again; 0 if he has none.
+    :param delay: expected seconds until he may send it.
+    :param pause: seconds to sleep before he asks again, at most ``delay``.
+    :param penalized: whether a 429, rather than the quota alone, makes him wait.
+    """
+
+    granted: bool
+    ticket: int = 0
+    delay: float = 0.0
+    pause: float = 0.0
+    penalized: bool = False
+
+
+class Ring(Protocol):
+    """``MAX_PERMITS`` times, by index."""
+
+    def __getitem__(self, index: int, /) -> float: ...
+    def __setitem__(self, index: int, value: float, /) -> None: ...
+
+
+@dataclass(slots=True)
+class Ledger:
+    """State of one quota: one tier of one user of one tenant.
+
+    Times are seconds on the ledger's own clock, which never goes back: when the outer clock does, no time
+    has passed.
+
+    :param times: ring of grant times; grant number ``i`` is at ``i % MAX_PERMITS``.
+    :param queue: ticket -> time at which its owner has promised to ask again.
+    :param count: number of grants so far.
+    :param newest: time of the last grant.
+    :param now: time of the last operation.
+    :param skew: what to add to the outer clock.
+    :param tickets: number of tickets given out so far.
+    :param blocked_until: nobody sends before this time.
+    :param paced_since: time of the last 429 (or of a start without knowledge of earlier grants).
+    :param paced_until: grants are evenly spaced until this time.
+    :param learned: permits that a window seemed to hold at ``paced_since``.
+    :param penalty_count: ``count`` at the last 429.
+    """
+
+    times: Ring
+    queue: dict[int, float] = field(default_factory=dict)
+    count: int = 0
+    newest: float = -math.inf
+    now: float = -math.inf
+    skew: float = 0.0
+    tickets: int = 0
+    blocked_until: float = -math.inf
+    paced_since: float = -math.inf
+    paced_until: float = -math.inf
+    learned: float = math.inf
+    penalty_count: int = -1
+
+    def ask(self, clock: float, quota: Quota, ticket: int, max_wait: float) -> Answer:
+        """Give a grant, or a place in the queue, or neither if the wait would exceed ``max_wait`` seconds.
+
+        :param clock: present time of the outer clock in seconds.
+        :param quota: the quota of whoever asks; those who share a ledger may have different ones, and each
+            obeys its own.
+        :param ticket: ticket of an earlier answer, or 0.
+        :param max_wait: longest acceptable delay; a negative one asks for the delay and changes nothing.
+        """
+        self.advance(clock)
+        now, queue = self.now, self.queue
+        place = len(queue)
+        if queue:
+            grace = quota.window / _GRACES_PER_WINDOW
+            for other, due in list(queue.items()):
+                if due + grace < now and other != ticket:
+                    del queue[other]
+            place = sum(other < ticket for other in queue) if ticket else len(queue)
+        ready, penalized = self._ready(quota, place)
+        delay = max(0.0, ready - now)
+        if delay > max_wait:
+            queue.pop(ticket, None)
+            return Answer(granted=False, delay=delay, penalized=penalized)
+        if delay == 0.0:
+            queue.pop(ticket, None)
+            self.times[self.count % MAX_PERMITS] = now
+            self.count += 1
+            self.newest = now
+            return Answer(granted=True)
+        if not ticket:
+            self.tickets = ticket = self.tickets + 1
+        pause = min(delay, quota.window / _PAUSES_PER_WINDOW)
+        if ticket in queue or len(queue) < MAX_QUEUE:
+            queue[ticket] = now + pause
+        return Answer(granted=False, ticket=ticket, delay=delay, pause=pause, penalized=penalized)
+
+    def leave(self, ticket: int) -> None:
+        """Give a place in the queue back."""
+        self.queue.pop(ticket, None)
+
+    def penalize(self, clock: float, quota: Quota, retry_after: float) -> None:
+        """Take note of a 429: nobody sends for ``retry_after`` seconds, and less than before afterwards."""
+        self.advance(clock)
+        # Without a grant since the last 429, this one answers a request that was on its way by then.
+        if self.count != self.penalty_count:
+            sent = self._sent_within(quota.window)
+            self.learned = max(min(sent, self._allowed(quota)) * 0.95, quota.permits / 8)
+            self.paced_since = self.now
+            self.paced_until = self.now + retry_after + quota.window * _RECOVERY_WINDOWS
+            self.penalty_count = self.count
+        self.blocked_until = max(self.blocked_until, self.now + retry_after)
+
+    def start_slowly(self, clock: float, quota: Quota) -> None:
+        """Space grants evenly for one window, because earlier ones may be missing from this ledger."""
+        self.advance(clock)
+        self.paced_until = max(self.paced_until, self.now + quota.window)
+
+    def advance(self, clock: float) -> None:
+        """Set the time; a clock that went back has stood still."""
+        self.skew = max(self.skew, self.now - clock)
+        self.now = clock + self.skew
+
+    def _ready(self, quota: Quota, place: int) -> tuple[float, bool]:
+        """Return when the one at ``place`` in the queue may send, and whether that is due to a 429."""
+        permits = quota.permits
+        index = self.count - permits + place % permits
+        ready = self.times[index % MAX_PERMITS] + quota.window if index >= 0 else -math.inf
+        if place >= permits:
+            ready = max(ready, self.now) + quota.window * (place // permits)
+        penalty = self.blocked_until
+        if self.now < self.paced_until:
+            spacing = quota.window / self._allowed(quota)
+            penalty = max(penalty, self.newest) + spacing * (place + 1)
+        return max(ready, penalty), penalty > ready
+
+    def _allowed(self, quota: Quota) -> float:
+        """Return the permits per window that may be used at present, given what was learned from 429s."""
+        if self.learned >= quota.permits:
+            return quota.permits
+        recovered = (self.now - self.paced_since) / (quota.window * _RECOVERY_WINDOWS)
+        return self.learned + (quota.permits - self.learned) * min(1.0, recovered) ** 3
+
+    def _sent_within(self, window: float) -> int:
+        oldest = max(0, self.count - MAX_PERMITS)
+        numbers = range(oldest, self.count)
+        return len(numbers) - bisect_right(
+            numbers, self.now - window, key=lambda number: self.times[number % MAX_PERMITS]
+        )
