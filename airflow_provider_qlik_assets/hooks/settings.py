@@ -1,0 +1,317 @@
+"""What an Airflow connection says about a Qlik Cloud tenant, checked once and completely.
+
+Messages name the field and what to put there. They never repeat a value that could be a secret.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote, unquote, urlencode, urlsplit
+
+from airflow_provider_qlik_assets.client.auth import ApiKey, OAuthClientSecret, OAuthPrivateKey
+from airflow_provider_qlik_assets.client.base_url import parse_base_url
+from airflow_provider_qlik_assets.client.errors import QlikConfigurationError, shorten
+from airflow_provider_qlik_assets.client.validation import nearest
+from airflow_provider_qlik_assets.hooks.fields import (
+    AIRFLOW_CONNECTION_PREFIX,
+    CONFIG_SECTION,
+    CONNECTION_TYPE,
+    EXTRA_FIELDS,
+    FIELDS_BY_NAME,
+    ExtraField,
+)
+
+_OLD_PREFIX = f"extra__{CONNECTION_TYPE}__"
+_PEM = re.compile(r"-----BEGIN ([A-Z ]+)-----(.*?)-----END \1-----", re.DOTALL)
+_SHORTEST_MASKED_LINE = 16
+_REDIS_OPTIONS = frozenset(
+    {"ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname"}
+)
+
+
+class AirflowConnection(Protocol):
+    """The fields of Airflow's ``Connection``, which is another class in each Airflow."""
+
+    conn_id: Any
+    conn_type: Any
+    host: Any
+    schema: Any
+    login: Any
+    password: Any
+    port: Any
+    extra: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionSettings:
+    """The settings of a connection; see :data:`~airflow_provider_qlik_assets.hooks.fields.EXTRA_FIELDS`.
+
+    :param base_url: the tenant, such as ``https://your-tenant.eu.qlikcloud.com``.
+    :param credentials: what to authenticate with.
+    :param secrets: every text that must not appear in a log.
+    """
+
+    base_url: str
+    credentials: ApiKey | OAuthClientSecret | OAuthPrivateKey
+    secrets: frozenset[str] = field(repr=False)
+    verify: bool | str
+    proxies: Mapping[str, str] | None = field(repr=False)
+    timeout: tuple[float, float]
+    max_retries: int
+    max_retry_wait: float
+    tier1_limit: int
+    tier2_limit: int
+    rate_limit_window: float
+    rate_limit_store: str | None = field(repr=False)
+    max_rate_limit_wait: float
+
+    @property
+    def store_conn_id(self) -> str | None:
+        """Id of the Airflow connection that names the rate limit store; ``None`` if none does."""
+        store = self.rate_limit_store or ""
+        if not store.startswith(AIRFLOW_CONNECTION_PREFIX):
+            return None
+        return store.removeprefix(AIRFLOW_CONNECTION_PREFIX).strip()
+
+
+def resolve_settings(
+    connection: AirflowConnection,
+    *,
+    configured: Mapping[str, str] | None = None,
+    on_new_token: Callable[[str], None] | None = None,
+) -> ConnectionSettings:
+    """Return the settings of a connection.
+
+    :param connection: of type ``qlik_cloud``.
+    :param configured: options of section ``[qlik_cloud]`` of Airflow's configuration; the connection's extra
+        overrides them.
+    :param on_new_token: told of each OAuth access token, to mask it in logs.
+    :raises QlikConfigurationError: naming the field that is missing, wrong or contradicted by another.
+    """
+    try:
+        return _resolve(connection, configured or {}, on_new_token)
+    except QlikConfigurationError as error:
+        raise QlikConfigurationError(f"Airflow connection {connection.conn_id!r}: {error}") from None
+
+
+def _resolve(
+    connection: AirflowConnection,
+    configured: Mapping[str, str],
+    on_new_token: Callable[[str], None] | None,
+) -> ConnectionSettings:
+    if connection.conn_type and connection.conn_type != CONNECTION_TYPE:
+        raise QlikConfigurationError(
+            f"Its type is {connection.conn_type!r}, not {CONNECTION_TYPE!r}. Nothing was sent, since its "
+            "credentials may belong to another system."
+        )
+    extra = _parse_extra(connection.extra)
+    settings = {extra_field.name: extra_field.default for extra_field in EXTRA_FIELDS}
+    for name, value in configured.items():
+        settings[name] = _parse(FIELDS_BY_NAME[name], value, f"Airflow option [{CONFIG_SECTION}] {name}")
+    for name, value in extra.items():
+        settings[name] = _parse(FIELDS_BY_NAME[name], value, f"extra {name}")
+    identity = {name: settings.pop(name) for name in ("private_key", "private_key_path", "key_id", "scope")}
+    credentials = _credentials(
+        _stripped(connection.login), _stripped(connection.password), identity, on_new_token
+    )
+    return ConnectionSettings(
+        base_url=_base_url(_stripped(connection.host), _stripped(connection.schema), connection.port),
+        credentials=credentials,
+        secrets=frozenset(
+            [
+                *_secrets_of(credentials),
+                *(secret for url in (settings["proxies"] or {}).values() for secret in url_secrets(url)),
+                *url_secrets(settings["rate_limit_store"] or ""),
+            ]
+        ),
+        **settings,
+    )
+
+
+def _stripped(value: str | None) -> str:
+    return (value or "").strip()
+
+
+def _base_url(host: str, schema: str, port: int | None) -> str:
+    if not host:
+        raise QlikConfigurationError(
+            "The host is empty: give the tenant, such as your-tenant.eu.qlikcloud.com."
+        )
+    if schema and schema.lower() not in {"https", "http"}:
+        raise QlikConfigurationError('The schema must be empty (or "https"): the host names the tenant.')
+    scheme = host.partition("://")[0].lower() if "://" in host else ""
+    if schema and scheme and schema.lower() != scheme:
+        raise QlikConfigurationError(
+            f"The host says {shorten(scheme, 20)!r} and the schema {schema.lower()!r}: leave the schema out."
+        )
+    base_url = parse_base_url(f"{schema.lower()}://{host}" if schema and not scheme else host)
+    if not port:
+        return base_url
+    if not 0 < port < 65536:
+        raise QlikConfigurationError(f"The port {port} is not a port: leave it empty (the default is 443).")
+    named = urlsplit(base_url).port
+    if named not in {None, port}:
+        raise QlikConfigurationError(f"The host says port {named} and the port {port}: give it once.")
+    return base_url if named else f"{base_url}:{port}"
+
+
+def _parse_extra(text: Any) -> dict[str, Any]:
+    """Return the keys of the extra that hold something, under their present names."""
+    try:
+        extra = json.loads(text) if text and text.strip() else {}
+    except ValueError:
+        extra = None
+    if not isinstance(extra, dict):
+        raise QlikConfigurationError('The extra must be a JSON object, such as {"timeout": 60}.')
+    given: dict[str, Any] = {}
+    for key, value in extra.items():
+        name = key.removeprefix(_OLD_PREFIX)
+        if name not in FIELDS_BY_NAME:
+            hint = nearest(name, FIELDS_BY_NAME) or f" (known: {', '.join(FIELDS_BY_NAME)})"
+            raise QlikConfigurationError(f"The extra has an unknown key {shorten(key, 60)!r}{hint}.")
+        if value is None or value in ("", {}):
+            continue
+        if name in given and given[name] != value:
+            raise QlikConfigurationError(
+                f"The extra has both {name} and {_OLD_PREFIX}{name}: remove the latter."
+            )
+        given[name] = value
+    return given
+
+
+def _parse(extra_field: ExtraField, value: Any, where: str) -> Any:
+    try:
+        return extra_field.parse(value)
+    except ValueError as error:
+        raise QlikConfigurationError(f"The {where} {error}.") from None
+
+
+def _credentials(
+    login: str,
+    password: str,
+    identity: Mapping[str, Any],
+    on_new_token: Callable[[str], None] | None,
+) -> ApiKey | OAuthClientSecret | OAuthPrivateKey:
+    key, path, key_id, scope = (
+        identity[name] for name in ("private_key", "private_key_path", "key_id", "scope")
+    )
+    if key and path:
+        raise QlikConfigurationError("The extra has both private_key and private_key_path: keep one.")
+    if key or path:
+        if password:
+            raise QlikConfigurationError(
+                "There is both a password and a private key: clear the password to use the key, or remove "
+                "private_key, private_key_path and key_id from the extra."
+            )
+        if not login:
+            raise QlikConfigurationError("The login is empty: a private key needs the OAuth client id there.")
+        if not key_id:
+            raise QlikConfigurationError(
+                'The extra key_id is missing: give the id ("kid") that the OAuth client has for the key.'
+            )
+        pem = _normalized_pem(key or _read_key(path), "private_key" if key else "private_key_path")
+        return OAuthPrivateKey(
+            client_id=login, private_key_pem=pem, key_id=key_id, scope=scope, on_new_token=on_new_token
+        )
+    if key_id:
+        raise QlikConfigurationError(
+            "The extra has a key_id without a key: add private_key or private_key_path, or remove key_id."
+        )
+    if login and password:
+        return OAuthClientSecret(
+            client_id=login, client_secret=password, scope=scope, on_new_token=on_new_token
+        )
+    if login:
+        raise QlikConfigurationError(
+            "There is a login without a secret: put the OAuth client secret into the password, or a private "
+            "key into the extra (private_key and key_id). For an API key, leave the login empty."
+        )
+    if not password:
+        raise QlikConfigurationError(
+            "There are no credentials: put an API key into the password, or the id and the secret of an "
+            "OAuth client into login and password."
+        )
+    if scope:
+        raise QlikConfigurationError("The extra scope is for OAuth only: remove it to use an API key.")
+    return ApiKey(password)
+
+
+def _read_key(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
+        raise QlikConfigurationError(f"The extra private_key_path cannot be read: {reason}.") from None
+
+
+def _normalized_pem(text: str, name: str) -> str:
+    """Return a PEM key with its line breaks, which single-line form fields and URIs drop or escape."""
+    found = _PEM.search(text.replace("\\n", "\n"))
+    if found is None:
+        raise QlikConfigurationError(
+            f"The extra {name} is not a whole PEM key, from -----BEGIN … to -----END …-----."
+        )
+    label, body = found.groups()
+    if "ENCRYPTED" in label or "ENCRYPTED" in body:
+        raise QlikConfigurationError(f"The extra {name} is encrypted: give the key without a passphrase.")
+    if not label.endswith("PRIVATE KEY"):
+        raise QlikConfigurationError(f"The extra {name} is a {label.lower()}: give the private key.")
+    body = "".join(body.split())
+    lines = [body[start : start + 64] for start in range(0, len(body), 64)]
+    return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""])
+
+
+def _secrets_of(credentials: ApiKey | OAuthClientSecret | OAuthPrivateKey) -> Iterator[str]:
+    if isinstance(credentials, ApiKey):
+        yield credentials.api_key
+    elif isinstance(credentials, OAuthClientSecret):
+        yield credentials.client_secret
+    else:
+        # Logs show a key line by line or with escaped line breaks, so each line is a secret of its own. Its
+        # last one may be so short that masking it would black out unrelated text.
+        for line in credentials.private_key_pem.splitlines():
+            if len(line) >= _SHORTEST_MASKED_LINE and not line.startswith("-----"):
+                yield line
+
+
+def url_secrets(url: str) -> Iterator[str]:
+    """Yield the password of a URL, as it is written and as it is meant."""
+    # Not by urlsplit: a URL that it refuses must be masked all the same.
+    authority = url.partition("://")[2].split("/")[0]
+    credentials, at, _ = authority.rpartition("@")
+    password = credentials.partition(":")[2] if at else ""
+    if password:
+        yield password
+        yield unquote(password)
+
+
+def redis_url(connection: AirflowConnection) -> str:
+    """Return the URL of an Airflow connection of type ``redis``, as Airflow's Redis provider would use it.
+
+    :raises QlikConfigurationError: if it is no Redis connection.
+    """
+    if connection.conn_type != "redis":
+        raise QlikConfigurationError(
+            f"The rate limit store names the Airflow connection {connection.conn_id!r} of type "
+            f"{connection.conn_type!r}: it must be of type 'redis'."
+        )
+    try:
+        extra = json.loads(connection.extra or "{}")
+        database = int(extra.get("db") or 0)
+    except (ValueError, AttributeError, TypeError):
+        raise QlikConfigurationError(
+            f'The extra of the Airflow connection {connection.conn_id!r} must be an object; "db" a number.'
+        ) from None
+    secure = extra.get("ssl") in (True, "true", "True")
+    login, password = connection.login or "", connection.password or ""
+    credentials = f"{quote(login, safe='')}:{quote(password, safe='')}@" if login or password else ""
+    host = connection.host or "localhost"
+    host = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    options = {name: extra[name] for name in _REDIS_OPTIONS if secure and name in extra}
+    query = f"?{urlencode(options)}" if options else ""
+    return f"redis{'s' if secure else ''}://{credentials}{host}:{connection.port or 6379}/{database}{query}"
