@@ -38,7 +38,7 @@ def parse_base_url(host: str) -> str:
         raise QlikConfigurationError(f"The scheme {parts.scheme!r} of the host is not supported: use https.")
     if parts.scheme == "http" and not is_loopback(name):
         raise QlikConfigurationError(
-            f"http://{name} would send the credentials in clear text: use https (http is for this machine only)."
+            f"http://{name} would send credentials in clear text: use https (http is for this machine only)."
         )
     netloc = f"[{name}]" if ":" in name else name
     return f"{parts.scheme}://{netloc}" + (f":{port}" if port is not None else "")

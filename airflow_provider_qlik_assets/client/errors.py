@@ -87,8 +87,8 @@ class QlikApiError(QlikCloudError):
     :param retry_after: seconds that the answer asked to wait; ``None`` if it did not ask.
     :param context: sentence that replaces the default next step.
 
-    ``repeated`` tells whether an earlier attempt of the same request may have been carried out; a conflict may
-    then be with the caller's own change.
+    ``repeated`` tells whether an earlier attempt of the same request may have been carried out; a conflict
+    may then be with the caller's own change.
     """
 
     next_step = "Look the code up in Qlik's API reference."

@@ -75,7 +75,9 @@ class JsonPatchOperation(BaseModel):
 
         :raises QlikValidationError: naming everything that is wrong with it.
         """
-        return value if isinstance(value, cls) else parse_model(cls, value, "JSON Patch operation")
+        if isinstance(value, JsonPatchOperation):
+            return value
+        return parse_model(cls, value, "JSON Patch operation")
 
     def to_json(self) -> dict[str, Any]:
         """Return the operation as JSON, with exactly the members that RFC 6902 asks for."""

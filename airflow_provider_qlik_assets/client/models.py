@@ -7,7 +7,6 @@ snake_case; the one mapping between them is ``to_camel``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Any, Self
 
 import pendulum
@@ -16,8 +15,10 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    InstanceOf,
     JsonValue,
     PlainSerializer,
+    PrivateAttr,
     ValidationError,
 )
 from pydantic.alias_generators import to_camel

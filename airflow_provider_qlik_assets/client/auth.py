@@ -1,0 +1,266 @@
+"""Credentials for Qlik Cloud, and the authentication of requests with them.
+
+Credentials are frozen values without secrets in their ``repr``. A client turns them into an
+:class:`Authenticator` (a ``requests`` ``AuthBase``) for its tenant.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import time
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from requests.auth import AuthBase
+
+from airflow_provider_qlik_assets.client.errors import QlikApiError, QlikConfigurationError
+from airflow_provider_qlik_assets.client.tokens import TokenCache
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest
+
+TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
+
+_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_ASSERTION_LIFETIME_SECONDS = 240
+_SHORTEST_RSA_KEY_BITS = 2048
+
+
+class Authenticator(AuthBase):
+    """Add a bearer token to requests; get another one when it was refused."""
+
+    @abstractmethod
+    def token(self, *, refused: str | None = None) -> str:
+        """Return the token to send, another one than ``refused`` where there is another."""
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Authenticate a request."""
+        request.headers["Authorization"] = f"Bearer {self.token()}"
+        return request
+
+    def renew(self, refused: PreparedRequest) -> bool:
+        """Replace the token of a refused request; return whether there is another one now."""
+        old = refused.headers["Authorization"].removeprefix("Bearer ")
+        return self.token(refused=old) != old
+
+
+class Credentials(Protocol):
+    """What a client needs to authenticate."""
+
+    @property
+    def identity(self) -> str:
+        """Digest that names the user whose rate limit is used; never the secret itself."""
+
+    def authenticator(self, base_url: str, request_token: Callable[[dict[str, Any]], Any]) -> Authenticator:
+        """Return the authentication for a tenant.
+
+        :param base_url: the tenant's base URL.
+        :param request_token: posts a body to ``/oauth/token`` and returns the reply.
+        """
+
+
+class _FixedToken(Authenticator):
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def token(self, *, refused: str | None = None) -> str:  # noqa: ARG002 - there is no other one
+        return self._token
+
+
+class _OAuthToken(Authenticator):
+    def __init__(self, cache: TokenCache) -> None:
+        self._cache = cache
+
+    def token(self, *, refused: str | None = None) -> str:
+        return self._cache.get(refused=refused)
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """An API key, or another bearer token that lives as long as the client.
+
+    :param api_key: the key as Qlik Cloud showed it.
+    :raises QlikConfigurationError: if it cannot be a key.
+    """
+
+    api_key: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if (
+            not self.api_key
+            or not self.api_key.isascii()
+            or not self.api_key.isprintable()
+            or " " in self.api_key
+        ):
+            raise QlikConfigurationError(
+                "The API key is empty or holds blanks, line breaks or other characters that no key has: "
+                "copy it again."
+            )
+
+    @property
+    def identity(self) -> str:
+        """Digest of the key's user: all keys of one user share its rate limit."""
+        return _digest("user", _subject(self.api_key) or self.api_key)
+
+    def authenticator(self, base_url: str, request_token: Callable[[dict[str, Any]], Any]) -> Authenticator:  # noqa: ARG002
+        """Return the authentication with this key."""
+        return _FixedToken(self.api_key)
+
+
+class _OAuthClient(ABC):
+    """What the two kinds of OAuth machine-to-machine clients have in common."""
+
+    client_id: str
+    scope: str | None
+    on_new_token: Callable[[str], None] | None
+
+    @property
+    def identity(self) -> str:
+        """Digest of the client id: an OAuth client is a user of its own."""
+        return _digest("client", self.client_id)
+
+    def authenticator(self, base_url: str, request_token: Callable[[dict[str, Any]], Any]) -> Authenticator:
+        """Return the authentication with tokens of this client."""
+
+        def request() -> Any:
+            body = {"client_id": self.client_id, "grant_type": "client_credentials"}
+            if self.scope:
+                body["scope"] = self.scope
+            try:
+                return request_token({**body, **self._proof(base_url + TOKEN_PATH)})
+            except QlikApiError as error:
+                if error.http_status in {400, 401, 403}:
+                    error.context = self._advice
+                raise
+
+        name = _digest(base_url, self.client_id, self.scope or "", self._secret)
+        return _OAuthToken(TokenCache(name, request, on_new_token=self.on_new_token))
+
+    @property
+    @abstractmethod
+    def _secret(self) -> str:
+        """Return what a token is shared by: other credentials must not get it."""
+
+    @property
+    @abstractmethod
+    def _advice(self) -> str:
+        """Return the next step when Qlik Cloud refuses the credentials."""
+
+    @abstractmethod
+    def _proof(self, token_url: str) -> dict[str, str]:
+        """Return the members of the token request that prove who asks."""
+
+
+@dataclass(frozen=True)
+class OAuthClientSecret(_OAuthClient):
+    """An OAuth machine-to-machine client with its secret.
+
+    :param client_id: id of the OAuth client.
+    :param client_secret: its secret.
+    :param scope: scopes to ask for, separated by blanks; ``None`` asks for the client's own.
+    :param on_new_token: told of each access token before it is used, to mask it in logs.
+    """
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    scope: str | None = None
+    on_new_token: Callable[[str], None] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def _secret(self) -> str:
+        return self.client_secret
+
+    @property
+    def _advice(self) -> str:
+        return "Check the OAuth client id and secret, and that the client may be used machine-to-machine."
+
+    def _proof(self, token_url: str) -> dict[str, str]:  # noqa: ARG002 - the same for every tenant
+        return {"client_secret": self.client_secret}
+
+
+@dataclass(frozen=True)
+class OAuthPrivateKey(_OAuthClient):
+    """An OAuth machine-to-machine client that signs its token requests (private-key JWT).
+
+    :param client_id: id of the OAuth client.
+    :param private_key_pem: unencrypted PEM: RSA of 2048 bits or more (signs with RS256) or EC P-384 (ES384).
+    :param key_id: id under which the public key is registered (``kid``).
+    :param scope: scopes to ask for, separated by blanks; ``None`` asks for the client's own.
+    :param on_new_token: told of each access token before it is used, to mask it in logs.
+    """
+
+    client_id: str
+    private_key_pem: str = field(repr=False)
+    key_id: str
+    scope: str | None = None
+    on_new_token: Callable[[str], None] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def _secret(self) -> str:
+        return f"{self.key_id}\n{self.private_key_pem}"
+
+    @property
+    def _advice(self) -> str:
+        return "Check the OAuth client id, the key id, and that the public key is registered for the client."
+
+    def _proof(self, token_url: str) -> dict[str, str]:
+        import jwt  # noqa: PLC0415 - loads the cryptography library, which few connections need
+
+        key, algorithm = _load_private_key(self.private_key_pem)
+        now = int(time.time())
+        claims = {
+            "iss": self.client_id,
+            "sub": self.client_id,
+            "aud": token_url,
+            "jti": str(uuid.uuid4()),
+            "iat": now,
+            "exp": now + _ASSERTION_LIFETIME_SECONDS,
+        }
+        assertion = jwt.encode(claims, key, algorithm=algorithm, headers={"kid": self.key_id})
+        return {"client_assertion_type": _ASSERTION_TYPE, "client_assertion": assertion}
+
+
+def _load_private_key(pem: str) -> tuple[Any, str]:
+    """Return a private key and the algorithm to sign with.
+
+    :raises QlikConfigurationError: if Qlik Cloud could not accept it.
+    """
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa  # noqa: PLC0415 - see _proof
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
+
+    try:
+        key = load_pem_private_key(pem.encode(), password=None)
+    except TypeError:
+        raise QlikConfigurationError(
+            "The private key is encrypted: give it without a passphrase (openssl pkcs8 -topk8 -nocrypt)."
+        ) from None
+    except ValueError:
+        raise QlikConfigurationError(
+            "The private key cannot be read: give the whole PEM, its BEGIN and END lines and line breaks too."
+        ) from None
+    if isinstance(key, rsa.RSAPrivateKey) and key.key_size >= _SHORTEST_RSA_KEY_BITS:
+        return key, "RS256"
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name == "secp384r1":
+        return key, "ES384"
+    raise QlikConfigurationError(
+        "Qlik Cloud takes only RSA keys of 2048 bits or more and EC keys on curve P-384."
+    )
+
+
+def _subject(token: str) -> str | None:
+    """Return the user that a JWT names, unverified; ``None`` if the token is no JWT."""
+    try:
+        payload = token.split(".")[1]
+        subject = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["sub"]
+    except (IndexError, ValueError, KeyError, TypeError):
+        return None
+    return subject if isinstance(subject, str) else None
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

@@ -1,0 +1,351 @@
+"""The client of one Qlik Cloud tenant: the data-assets endpoints, typed and safe to repeat.
+
+Sources: the ``data-assets`` API, and of the ``data-stores`` API the listing of a store's assets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+from airflow_provider_qlik_assets.client.auth import TOKEN_PATH, Authenticator, Credentials
+from airflow_provider_qlik_assets.client.base_url import parse_base_url
+from airflow_provider_qlik_assets.client.errors import (
+    QlikConflictError,
+    QlikNotFoundError,
+    QlikResponseError,
+    QlikValidationError,
+    shorten,
+)
+from airflow_provider_qlik_assets.client.json_patch import (
+    JsonPatchOperation,
+    holds_already,
+    is_safe_to_repeat,
+    parse_operations,
+)
+from airflow_provider_qlik_assets.client.models import DataAsset
+from airflow_provider_qlik_assets.client.paging import Page, listing
+from airflow_provider_qlik_assets.client.rate_limit import DEFAULT_MAX_WAIT_SECONDS, RateLimiter, RateLimits
+from airflow_provider_qlik_assets.client.rate_limit_stores import open_store
+from airflow_provider_qlik_assets.client.retry import RetryPolicy
+from airflow_provider_qlik_assets.client.transport import Answer, Request, Transport
+
+ASSETS_PATH = "/api/v1/data-assets"
+STORES_PATH = "/api/v1/data-stores"
+ME_PATH = "/api/v1/users/me"
+
+DEFAULT_TIMEOUT = (10.0, 60.0)
+
+
+class QlikCloudClient:
+    """Talk to one tenant as one user.
+
+    Threads may share a client; after a fork, each process makes its own connections. Nothing is sent before
+    the first call.
+
+    :param base_url: the tenant, such as ``https://your-tenant.eu.qlikcloud.com``.
+    :param auth: :class:`~.auth.ApiKey`, :class:`~.auth.OAuthClientSecret` or :class:`~.auth.OAuthPrivateKey`.
+    :param timeout: seconds to connect, and seconds from sending a request to the last byte of its answer.
+    :param verify: whether to verify TLS certificates, or the path of a CA bundle to verify them with.
+    :param proxies: proxy URL by scheme; ``None`` takes them from the environment.
+    :param retry: how often and how long failed requests are repeated.
+    :param rate_limits: the user's rate limits.
+    :param rate_limit_store: URL of the store that shares the limits with other processes and hosts; ``None``
+        is a directory of the user's own on this host.
+    :param max_rate_limit_wait: seconds that one request may wait for its place in the rate limit.
+    :param user_agent: appended to the ``User-Agent``.
+    :raises QlikConfigurationError: if a setting cannot work.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        auth: Credentials,
+        *,
+        timeout: tuple[float, float] = DEFAULT_TIMEOUT,
+        verify: bool | str = True,
+        proxies: Mapping[str, str] | None = None,
+        retry: RetryPolicy | None = None,
+        rate_limits: RateLimits | None = None,
+        rate_limit_store: str | None = None,
+        max_rate_limit_wait: float = DEFAULT_MAX_WAIT_SECONDS,
+        user_agent: str = "",
+    ) -> None:
+        self.base_url = parse_base_url(base_url)
+        self._credentials = auth
+        self._limiter = RateLimiter(
+            open_store(rate_limit_store),
+            tenant=urlsplit(self.base_url).netloc,
+            identity=auth.identity,
+            limits=rate_limits,
+            max_wait=max_rate_limit_wait,
+        )
+        self._options: dict[str, Any] = {
+            "limiter": self._limiter,
+            "retry": retry or RetryPolicy(),
+            "timeout": timeout,
+            "verify": verify,
+            "proxies": proxies,
+            "user_agent": user_agent,
+        }
+        self._connected: tuple[int, Transport, Authenticator] | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base_url!r}, {self._credentials!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections; the next call opens new ones."""
+        connected, self._connected = self._connected, None
+        if connected is not None:
+            connected[1].close()
+
+    # --- data assets -------------------------------------------------------------------------------------
+
+    def create_data_asset(self, asset: DataAsset | Mapping[str, Any]) -> DataAsset:
+        """Create a data asset (``POST /api/v1/data-assets``).
+
+        Never repeated when its outcome is unknown, since that could create a second one: see
+        :func:`~airflow_provider_qlik_assets.catalog.upsert.upsert_data_asset` for that.
+
+        :param asset: with ``technical_name`` and ``app_type``, without ``id`` and ``version``.
+        :return: the new data asset.
+        :raises QlikValidationError: if a value is missing or not allowed; nothing was sent.
+        :raises QlikConflictError: if the tenant has such a data asset already.
+        :raises QlikCloudError: see :mod:`~airflow_provider_qlik_assets.client.errors`.
+        """
+        body = _required(DataAsset.parse(asset), "technicalName", "appType")
+        if "id" in body or "version" in body:
+            raise QlikValidationError("A new data asset has no 'id' and no 'version': Qlik Cloud sets them.")
+        return _asset(self._send("POST", ASSETS_PATH, body=body, safe_to_repeat=False), ASSETS_PATH)
+
+    def get_data_asset(self, data_asset_id: str, projections: Sequence[str] | None = None) -> DataAsset:
+        """Return a data asset (``GET /api/v1/data-assets/{id}``).
+
+        :param data_asset_id: id of the data asset.
+        :param projections: API names of the fields to return; ``None`` returns all.
+        :raises QlikNotFoundError: if there is none, or the user may not see it.
+        """
+        path = _asset_path(data_asset_id)
+        params = {"projections": _comma_separated("projections", projections)} if projections else None
+        return _asset(self._send("GET", path, params=params), path)
+
+    def update_data_asset(self, data_asset_id: str, asset: DataAsset | Mapping[str, Any]) -> DataAsset:
+        """Replace a data asset (``PUT /api/v1/data-assets/{id}``); fields that are not given are cleared.
+
+        :param data_asset_id: id of the data asset.
+        :param asset: with ``technical_name``, ``app_type`` and the ``version`` that the change is based on.
+        :return: the updated data asset.
+        :raises QlikConflictError: if the data asset has another version meanwhile.
+        """
+        path = _asset_path(data_asset_id)
+        body = _required(DataAsset.parse(asset), "technicalName", "appType", "version")
+        if body.setdefault("id", data_asset_id) != data_asset_id:
+            raise QlikValidationError(f"The id of the data asset is {body['id']!r}, not {data_asset_id!r}.")
+        try:
+            answer = self._send("PUT", path, body=body)
+        except QlikConflictError as conflict:
+            current = self._after_own_change(conflict, data_asset_id)
+            if current is None or not _same_content(current, body):
+                raise
+            return current
+        return self._written(answer, data_asset_id)
+
+    def patch_data_asset(
+        self, data_asset_id: str, operations: Iterable[JsonPatchOperation | Mapping[str, Any]]
+    ) -> DataAsset:
+        """Change a data asset with a JSON Patch (``PATCH /api/v1/data-assets/{id}``).
+
+        Repeated when its outcome is unknown only if that is the same as doing it once: because all operations
+        are idempotent, or because the first one is a ``test`` of ``/version``.
+
+        :param data_asset_id: id of the data asset.
+        :param operations: RFC 6902 operations.
+        :return: the data asset afterwards (read again if the answer did not hold it).
+        :raises QlikValidationError: if an operation is malformed; nothing was sent.
+        :raises QlikConflictError: if a ``test`` failed.
+        """
+        path = _asset_path(data_asset_id)
+        parsed = parse_operations(operations)
+        body = [operation.to_json() for operation in parsed]
+        try:
+            answer = self._send("PATCH", path, body=body, safe_to_repeat=is_safe_to_repeat(parsed))
+        except QlikConflictError as conflict:
+            current = self._after_own_change(conflict, data_asset_id)
+            if current is None or not holds_already(current.to_json(), parsed):
+                raise
+            return current
+        return self._written(answer, data_asset_id)
+
+    def delete_data_assets(self, data_asset_ids: Iterable[str]) -> None:
+        """Delete data assets with all that belongs to them (``DELETE /api/v1/data-assets``).
+
+        :param data_asset_ids: at most 100 different ids, which Qlik Cloud takes in one request.
+        :raises QlikNotFoundError: if the tenant refused the batch because one of them does not exist.
+        """
+        ids = list(data_asset_ids)
+        for data_asset_id in ids:
+            _check_id(data_asset_id)
+        if not ids or len(ids) > 100 or len(set(ids)) != len(ids):
+            raise QlikValidationError(f"Give 1 to 100 different ids to delete at once, not {len(ids)}.")
+        try:
+            self._send("DELETE", ASSETS_PATH, body={"ids": ids})
+        except QlikNotFoundError as missing:
+            if not missing.repeated:
+                raise
+            # An earlier attempt may have deleted them; then the tenant may refuse the whole batch.
+            if left := self.existing_ids(ids):
+                self._send("DELETE", ASSETS_PATH, body={"ids": left})
+
+    def existing_ids(self, data_asset_ids: Iterable[str]) -> list[str]:
+        """Return those of some ids that name an existing data asset, with one read each."""
+        existing = []
+        for data_asset_id in data_asset_ids:
+            with contextlib.suppress(QlikNotFoundError):
+                self.get_data_asset(data_asset_id, projections=["id"])
+                existing.append(data_asset_id)
+        return existing
+
+    def list_data_assets(
+        self,
+        data_store_ids: str | Iterable[str] = "*",
+        projections: Sequence[str] | None = None,
+        sort: Sequence[str] | None = None,
+    ) -> Iterator[DataAsset]:
+        """Iterate over all data assets of some data stores (``GET /api/v1/data-stores/{ids}/data-assets``).
+
+        No asset comes twice, and none that exists all the while is left out, although others are created and
+        deleted meanwhile (see :mod:`~airflow_provider_qlik_assets.client.paging`).
+
+        :param data_store_ids: an id, several ids, or ``"*"`` for all stores.
+        :param projections: API names of the fields to return, ``id`` always among them; ``None`` returns all.
+        :param sort: API names of fields to sort by, with a leading ``-`` to sort descending; ``None`` leaves
+            the order open.
+        """
+        ids = [data_store_ids] if isinstance(data_store_ids, str) else list(data_store_ids)
+        if not ids:
+            raise QlikValidationError('No data store is given: name some, or "*" for all.')
+        selector = "*" if ids == ["*"] else ",".join(quote(_check_id(store_id), safe="") for store_id in ids)
+        path = f"{STORES_PATH}/{selector}/data-assets"
+        options: dict[str, str] = {}
+        if projections:
+            options["projections"] = _comma_separated("projections", dict.fromkeys(["id", *projections]))
+
+        def read_page(number: int, order: str | None) -> Page:
+            params = {**options, "limit": "100", "page": str(number)} | ({"sort": order} if order else {})
+            return _page(self._send("GET", path, params=params), path)
+
+        return listing(read_page, sort=_comma_separated("sort", sort) if sort else None)
+
+    # --- users -------------------------------------------------------------------------------------------
+
+    def me(self) -> dict[str, Any]:
+        """Return the user of the credentials (``GET /api/v1/users/me``)."""
+        document = self._send("GET", ME_PATH).document
+        if not isinstance(document, dict):
+            raise _not_expected(ME_PATH, "a user")
+        return document
+
+    # --- plumbing ----------------------------------------------------------------------------------------
+
+    def _send(self, method: str, path: str, **options: Any) -> Answer:
+        transport, authenticator = self._connect()
+        return transport.send(Request(method, path, **options), authenticator)
+
+    def _connect(self) -> tuple[Transport, Authenticator]:
+        """Return this process's transport: sockets and locks must not be shared with a parent process."""
+        connected = self._connected
+        if connected is None or connected[0] != os.getpid():
+            transport = Transport(self.base_url, **self._options)
+
+            def request_token(body: dict[str, Any]) -> Any:
+                return transport.send(Request("POST", TOKEN_PATH, body=body), None).document
+
+            authenticator = self._credentials.authenticator(self.base_url, request_token)
+            connected = self._connected = (os.getpid(), transport, authenticator)
+        return connected[1], connected[2]
+
+    def _written(self, answer: Answer, data_asset_id: str) -> DataAsset:
+        """Return the data asset of a write's answer; read it if the answer is empty (204)."""
+        if answer.document is None:
+            return self.get_data_asset(data_asset_id)
+        return _asset(answer, _asset_path(data_asset_id))
+
+    def _after_own_change(self, conflict: QlikConflictError, data_asset_id: str) -> DataAsset | None:
+        """Return the data asset if a conflict may be with this client's own earlier attempt."""
+        return self.get_data_asset(data_asset_id) if conflict.repeated else None
+
+
+def _asset_path(data_asset_id: str) -> str:
+    return f"{ASSETS_PATH}/{quote(_check_id(data_asset_id), safe='')}"
+
+
+def _check_id(value: Any) -> str:
+    """Return an id that can be part of a path.
+
+    :raises QlikValidationError: for what is no id. A path segment of dots would address another resource.
+    """
+    if not isinstance(value, str):
+        raise QlikValidationError(f"An id is a string, not {type(value).__name__}.")
+    if not value.strip() or value in {".", ".."} or not value.isprintable() or len(value) > 1024:
+        raise QlikValidationError(f"{shorten(repr(value), 60)} is not an id.")
+    return value
+
+
+def _comma_separated(what: str, fields: Iterable[str]) -> str:
+    names = [fields] if isinstance(fields, str) else list(fields)
+    if not all(isinstance(name, str) and name and "," not in name for name in names):
+        raise QlikValidationError(f"{what} is a list of field names, not {shorten(repr(names), 60)}.")
+    return ",".join(names)
+
+
+def _required(asset: DataAsset, *fields: str) -> dict[str, Any]:
+    body = asset.to_request()
+    missing = [field for field in fields if body.get(field) is None]
+    if missing:
+        raise QlikValidationError(f"The data asset lacks {', '.join(missing)}.")
+    return body
+
+
+def _asset(answer: Answer, path: str) -> DataAsset:
+    if isinstance(answer.document, dict):
+        try:
+            return DataAsset.from_json(answer.document)
+        except QlikValidationError as error:
+            raise _not_expected(path, "a data asset", f": {error}") from None
+    raise _not_expected(path, "a data asset")
+
+
+def _page(answer: Answer, path: str) -> Page:
+    document = answer.document
+    try:
+        items = [DataAsset.from_json(item) for item in document["data"]]
+        page = Page(items, pages=int(document["pages"]), total=int(document["total"]))
+    except (QlikValidationError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _not_expected(path, "a page of data assets", f": {error}") from error
+    if any(asset.id is None for asset in items):
+        raise _not_expected(path, "a page of data assets", ": some have no id")
+    return page
+
+
+def _not_expected(path: str, what: str, why: str = "") -> QlikResponseError:
+    return QlikResponseError(
+        f"{path} answered JSON that is not {what}{why}. Check that the host is a Qlik Cloud tenant.",
+        http_status=200,
+    )
+
+
+def _same_content(asset: DataAsset, body: Mapping[str, Any]) -> bool:
+    """Return whether a data asset holds what a full update asked for, its version apart."""
+    return {**asset.to_request(), "version": None} == {**body, "version": None}

@@ -1,0 +1,117 @@
+"""HTTP connections whose answers have a deadline.
+
+A socket's read time-out starts anew with every byte, so a server that sends one byte now and then could hold
+a caller for ever. Here a timer shuts the socket down when the whole answer has taken too long.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+_current = threading.local()
+
+
+class AnswerDeadline:
+    """Bound the time from sending a request to the last byte of its answer.
+
+    Use it as a context manager around the exchange, in the thread that makes it.
+
+    :param seconds: time until the connection is shut down.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.expired = False
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._timer = threading.Timer(seconds, self._expire)
+        self._timer.daemon = True
+
+    def __enter__(self) -> AnswerDeadline:
+        _current.deadline = self
+        self._timer.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._timer.cancel()
+        _current.deadline = None
+        self._release()
+
+    def watch(self, sock: socket.socket) -> None:
+        """Shut this socket down on expiry."""
+        self._release()
+        with self._lock:
+            # A descriptor of our own: it stays ours when TLS takes the socket over or the pool closes it.
+            self._socket = socket.socket(fileno=os.dup(sock.fileno()))
+
+    def _expire(self) -> None:
+        with self._lock:
+            self.expired = True
+            if self._socket is not None:
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _release(self) -> None:
+        with self._lock:
+            if self._socket is not None:
+                self._socket.close()
+                self._socket = None
+
+
+def _watch(sock: Any) -> None:
+    deadline = getattr(_current, "deadline", None)
+    if deadline is not None and sock is not None:
+        deadline.watch(sock)
+
+
+class _WatchedMixin:
+    """Report the socket of a connection when it is opened and each time it is used again."""
+
+    def _new_conn(self) -> socket.socket:
+        sock: socket.socket = super()._new_conn()  # type: ignore[misc]
+        _watch(sock)
+        return sock
+
+    def request(self, *arguments: Any, **options: Any) -> None:
+        _watch(self.sock)  # type: ignore[attr-defined]
+        super().request(*arguments, **options)  # type: ignore[misc]
+
+
+class _WatchedHTTPConnection(_WatchedMixin, HTTPConnection):
+    pass
+
+
+class _WatchedHTTPSConnection(_WatchedMixin, HTTPSConnection):
+    pass
+
+
+class _WatchedHTTPPool(HTTPConnectionPool):
+    ConnectionCls = _WatchedHTTPConnection
+
+
+class _WatchedHTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _WatchedHTTPSConnection
+
+
+class DeadlineAdapter(HTTPAdapter):
+    """Transport adapter whose connections heed :class:`AnswerDeadline`, with or without a proxy."""
+
+    _pools = {"http": _WatchedHTTPPool, "https": _WatchedHTTPSPool}
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """Create the pool manager with watched connections."""
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """Create the pool manager of a proxy with watched connections."""
+        manager = super().proxy_manager_for(proxy, **options)
+        manager.pool_classes_by_scheme = self._pools
+        return manager

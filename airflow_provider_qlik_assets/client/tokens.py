@@ -1,0 +1,144 @@
+"""OAuth access tokens, shared by the threads and processes of one user on one host.
+
+Asking for a token costs a write of the quota and tokens are limited, so a short-lived task process takes the
+token that another one got. The file is readable by its owner only; its name is a digest of tenant, client,
+secret and scope, so a token is never handed to somebody with other credentials.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_qlik_assets.client.errors import QlikResponseError, QlikValidationError
+from airflow_provider_qlik_assets.client.host_state import (
+    StateUnavailableError,
+    default_state_directory,
+    locked,
+    read_private,
+    replace_private,
+)
+from airflow_provider_qlik_assets.client.instants import parse_instant
+
+logger = logging.getLogger(__name__)
+
+# Qlik Cloud's tokens are valid for six hours; one that expires earlier unsaid is renewed on a 401.
+_DEFAULT_LIFETIME_SECONDS = 6 * 3600.0
+_LONGEST_LEEWAY_SECONDS = 60.0
+_RENEWAL_TIMEOUT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class AccessToken:
+    """An access token.
+
+    :param value: the token itself.
+    :param renew_at: Unix time from which a new one should be used.
+    """
+
+    value: str = field(repr=False)
+    renew_at: float
+
+    @classmethod
+    def from_reply(cls, reply: Any, *, requested_at: float) -> AccessToken:
+        """Return the token of a reply of ``/oauth/token``.
+
+        :param reply: the JSON body; its lifetime may be in ``expires_in``, ``expires_at``, both or neither.
+        :param requested_at: Unix time at which it was asked for.
+        :raises QlikResponseError: if it holds no token.
+        """
+        value = reply.get("access_token") if isinstance(reply, Mapping) else None
+        if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+            raise QlikResponseError("POST /oauth/token answered without an access token.", http_status=200)
+        lifetime = reply.get("expires_in")
+        if not isinstance(lifetime, (int, float)):
+            try:
+                lifetime = parse_instant(reply["expires_at"]).timestamp() - requested_at
+            except (KeyError, QlikValidationError):
+                lifetime = _DEFAULT_LIFETIME_SECONDS
+        return cls(value, requested_at + lifetime - min(_LONGEST_LEEWAY_SECONDS, 0.1 * lifetime))
+
+
+class TokenCache:
+    """Give out the current token; get a new one when it is due, one renewal at a time.
+
+    :param name: digest that names the credentials and what they are for.
+    :param request_token: asks Qlik Cloud for a token.
+    :param on_new_token: told of each token before it is used, to mask it in logs.
+    :param directory: where the tokens are shared; by default the user's state directory.
+    :param clock: Unix time.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        request_token: Callable[[], Any],
+        *,
+        on_new_token: Callable[[str], None] | None = None,
+        directory: Path | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._name = name
+        self._request_token = request_token
+        self._on_new_token = on_new_token
+        self._directory = directory
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._token: AccessToken | None = None
+
+    def get(self, *, refused: str | None = None) -> str:
+        """Return a token that is valid for a while.
+
+        :param refused: a token that was refused and must not be given out again.
+        """
+        token = self._token
+        if token is None or not self._usable(token, refused):
+            with self._lock:
+                token = self._token
+                if token is None or not self._usable(token, refused):
+                    token = self._shared_token(refused)
+                    if self._on_new_token is not None:
+                        self._on_new_token(token.value)
+                    self._token = token
+        return token.value
+
+    def _usable(self, token: AccessToken, refused: str | None) -> bool:
+        return token.value != refused and self._clock() < token.renew_at
+
+    def _shared_token(self, refused: str | None) -> AccessToken:
+        with contextlib.ExitStack() as stack:
+            try:
+                path = stack.enter_context(self._renewing())
+                token = _load(path)
+            except StateUnavailableError as error:
+                logger.warning("OAuth tokens are not shared with other processes: %s.", error)
+                path, token = None, None
+            if token is None or not self._usable(token, refused):
+                requested_at = self._clock()
+                token = AccessToken.from_reply(self._request_token(), requested_at=requested_at)
+                if path is not None:
+                    with contextlib.suppress(StateUnavailableError):
+                        replace_private(path, json.dumps(asdict(token)).encode())
+            return token
+
+    @contextlib.contextmanager
+    def _renewing(self) -> Iterator[Path]:
+        """Exclude the other processes of this host; give the path of the shared token."""
+        directory = self._directory or default_state_directory()
+        with locked(directory / f"token-{self._name}.lock", timeout=_RENEWAL_TIMEOUT_SECONDS):
+            yield directory / f"token-{self._name}.json"
+
+
+def _load(path: Path) -> AccessToken | None:
+    """Return the token of a file, or ``None`` if there is none that can be read."""
+    try:
+        return AccessToken(**json.loads(read_private(path) or b"{}"))
+    except (ValueError, TypeError):
+        return None

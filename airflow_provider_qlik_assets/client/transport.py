@@ -1,0 +1,347 @@
+"""One request and its answer: session, time-outs, rate limit, retries and errors."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+
+from airflow_provider_qlik_assets import __version__
+from airflow_provider_qlik_assets.client.auth import Authenticator
+from airflow_provider_qlik_assets.client.connections import AnswerDeadline, DeadlineAdapter
+from airflow_provider_qlik_assets.client.errors import (
+    ErrorDetail,
+    QlikApiError,
+    QlikConfigurationError,
+    QlikConnectionError,
+    QlikResponseError,
+    QlikValidationError,
+    error_class,
+    shorten,
+)
+from airflow_provider_qlik_assets.client.rate_limit import RateLimiter, Tier
+from airflow_provider_qlik_assets.client.retry import Failure, RetryPolicy, parse_retry_after
+
+logger = logging.getLogger(__name__)
+
+USER_AGENT = f"airflow-provider-qlik-assets/{__version__} python/{platform.python_version()}"
+
+_LARGEST_ANSWER_BYTES = 32 * 1024 * 1024
+_CHUNK_BYTES = 64 * 1024
+_MOST_REDIRECTS = 3
+_ERROR_KEYS = ("code", "title", "detail")
+# The connection was not made; DNS failures are among them.
+_NEVER_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ProxyError)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request to a tenant.
+
+    :param method: HTTP method.
+    :param path: path on the tenant, already percent-encoded.
+    :param params: query parameters.
+    :param body: JSON body; ``None`` sends none.
+    :param safe_to_repeat: whether doing the request twice is the same as doing it once.
+    """
+
+    method: str
+    path: str
+    params: Mapping[str, str] | None = None
+    body: Any = None
+    safe_to_repeat: bool = True
+
+    @property
+    def tier(self) -> Tier:
+        """Rate limit that the request counts towards."""
+        return Tier.ONE if self.method == "GET" else Tier.TWO
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A successful answer.
+
+    :param http_status: 2xx.
+    :param document: the parsed JSON body; ``None`` if there was no body.
+    :param repeated: whether an earlier attempt of the same request may have been carried out as well.
+    """
+
+    http_status: int
+    document: Any
+    repeated: bool
+
+
+@dataclass(eq=False)
+class _FailedError(Exception):
+    """An attempt that failed, with the error to raise if it is not repeated."""
+
+    failure: Failure
+    error: Exception
+    refused: requests.PreparedRequest | None = None
+
+
+class Transport:
+    """Send requests to one tenant.
+
+    Threads may share a transport; processes may not (the client makes a new one after a fork).
+
+    :param base_url: as :func:`~airflow_provider_qlik_assets.client.base_url.parse_base_url` returns it.
+    :param limiter: grants each request its place in the shared rate limit.
+    :param retry: decides whether a failed request is repeated.
+    :param timeout: seconds to connect, and seconds from sending a request to the last byte of its answer.
+    :param verify: ``True``, ``False``, or path of a CA bundle.
+    :param proxies: proxy URL by scheme; ``None`` takes the environment's.
+    :param user_agent: appended to the ``User-Agent``.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        limiter: RateLimiter,
+        retry: RetryPolicy,
+        timeout: tuple[float, float],
+        verify: bool | str = True,
+        proxies: Mapping[str, str] | None = None,
+        user_agent: str = "",
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.base_url = base_url
+        self._limiter = limiter
+        self._retry = retry
+        self._timeout = timeout
+        self._sleep = sleep
+        self._session = requests.Session()
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._session.mount("http://", DeadlineAdapter(pool_maxsize=32))
+        self._session.mount("https://", DeadlineAdapter(pool_maxsize=32))
+        self._session.headers.update(
+            {"Accept": "application/json", "User-Agent": f"{USER_AGENT} {user_agent}".strip()}
+        )
+        # Read from the environment once: doing it for each request costs more than the request.
+        self._options = self._session.merge_environment_settings(
+            base_url, dict(proxies or {}), stream=True, verify=verify, cert=None
+        )
+        self._session.trust_env = False
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._session.close()
+
+    def send(self, request: Request, auth: Authenticator | None) -> Answer:
+        """Send a request until it is answered or must not be repeated.
+
+        :param request: what to send.
+        :param auth: adds the credentials; ``None`` sends none.
+        :raises QlikApiError: Qlik Cloud refused the request.
+        :raises QlikConnectionError: no complete answer came.
+        :raises QlikResponseError: the answer was not the JSON that was expected.
+        :raises QlikConfigurationError: the settings cannot work.
+        """
+        attempt, waited = 0, 0.0
+        repeated = renewed = False
+        while True:
+            attempt += 1
+            try:
+                status, document = self._attempt(request, auth)
+            except _FailedError as failed:
+                failure, error = failed.failure, failed.error
+                if failure.http_status == 401 and auth and failed.refused and not renewed:
+                    renewed = True
+                    if auth.renew(failed.refused):
+                        continue
+                wait = self._retry.wait_before_repeat(
+                    failure, attempt=attempt, waited=waited, safe_to_repeat=request.safe_to_repeat
+                )
+                limited = failure.http_status == 429
+                if limited:
+                    self._limiter.penalize(request.tier, wait or failure.retry_after or 1.0)
+                if wait is None:
+                    if isinstance(error, QlikApiError):
+                        error.repeated = repeated
+                    raise error from failed.__cause__
+                repeated |= failure.may_have_been_done
+                waited += wait
+                logger.warning(
+                    "%s %s: %s; attempt %d follows in %.1f s.",
+                    request.method, request.path, failure.reason, attempt + 1, wait,
+                )  # fmt: skip
+                if not limited:  # after a 429 the limiter waits, for all who share the limit
+                    self._sleep(wait)
+            else:
+                return Answer(status, document, repeated)
+
+    def _attempt(self, request: Request, auth: Authenticator | None) -> tuple[int, Any]:
+        """Make one attempt; follow redirects within the tenant."""
+        method, url, params = request.method, self.base_url + request.path, request.params
+        for _ in range(_MOST_REDIRECTS + 1):
+            try:
+                prepared = self._session.prepare_request(
+                    requests.Request(method, url, params=params, json=request.body, auth=auth)
+                )
+            except requests.exceptions.InvalidJSONError:
+                raise QlikValidationError(
+                    f"{method} {url}: the body is not JSON; look for NaN or infinity in 'properties'."
+                ) from None
+            self._limiter.acquire(request.tier)
+            response, content = self._exchange(prepared, shown=f"{method} {url}")
+            if not response.is_redirect:
+                return response.status_code, _read_answer(method, url, response, content)
+            url, params = self._redirect_target(method, url, response), None
+        raise QlikResponseError(
+            f"{method} {url} was redirected in a circle.", http_status=response.status_code
+        )
+
+    def _exchange(self, prepared: requests.PreparedRequest, shown: str) -> tuple[requests.Response, bytes]:
+        """Send a request and read its whole answer."""
+        sent = True
+        with AnswerDeadline(sum(self._timeout)) as deadline:
+            try:
+                response = self._session.send(
+                    prepared, timeout=self._timeout, allow_redirects=False, **self._options
+                )
+                content = _read_bounded(response, shown)
+            except requests.exceptions.SSLError as error:
+                if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                    raise QlikConfigurationError(
+                        f"{shown}: the certificate of the host is not trusted. Check the host; if a proxy of "
+                        "yours opens TLS, set the extra 'verify' to the path of its CA bundle."
+                    ) from error
+                reason = "the TLS connection failed"
+            except requests.exceptions.ConnectTimeout:
+                sent, reason = False, f"no connection within {self._timeout[0]:g} s"
+            except (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError):
+                reason = f"no answer within {self._timeout[1]:g} s"
+            except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
+                cause = _root_cause(error)
+                sent = not isinstance(cause, _NEVER_SENT)
+                reason = ("the connection broke" if sent else "no connection") + f" ({_describe(cause)})"
+            else:
+                if not deadline.expired:
+                    return response, content
+            if deadline.expired:
+                sent, reason = True, f"the answer was not complete within {sum(self._timeout):g} s"
+        raise _FailedError(
+            Failure(reason, request_sent=sent), _connection_error(shown, reason, sent, prepared)
+        )
+
+    def _redirect_target(self, method: str, url: str, response: requests.Response) -> str:
+        target = urljoin(url, response.headers["Location"])
+        ours, theirs = urlsplit(self.base_url), urlsplit(target)
+        if (theirs.scheme, theirs.netloc) != (ours.scheme, ours.netloc):
+            raise QlikResponseError(
+                f"{method} {url} was redirected to another host, {shorten(theirs.hostname or '?', 100)}; the "
+                "credentials were not sent there. Set the host of the connection to the tenant's own.",
+                http_status=response.status_code,
+            )
+        if method != "GET" and response.status_code not in {307, 308}:
+            raise QlikResponseError(
+                f"{method} {url} was redirected with status {response.status_code}, which would turn it into "
+                "a GET. Check the host of the connection.",
+                http_status=response.status_code,
+            )
+        return target
+
+
+def _read_answer(method: str, url: str, response: requests.Response, content: bytes) -> Any:
+    """Return the JSON of a successful answer, or raise what an unsuccessful one means."""
+    status = response.status_code
+    content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if status >= 400:
+        retry_after = parse_retry_after(response.headers.get("Retry-After"))
+        errors, trace_id = _parse_error_body(content)
+        error = error_class(status)(
+            method, url, status, errors=errors, trace_id=trace_id, retry_after=retry_after
+        )
+        raise _FailedError(
+            Failure(f"status {status}", status, retry_after=retry_after), error, response.request
+        )
+    if not content:
+        return None
+    if content_type and "json" not in content_type:
+        raise _unexpected(method, url, status, content_type, content)
+    try:
+        return json.loads(content)
+    except ValueError:
+        unreadable = _unexpected(method, url, status, content_type, content)
+        raise _FailedError(Failure("the answer was cut short or garbled"), unreadable) from None
+
+
+def _read_bounded(response: requests.Response, shown: str) -> bytes:
+    content = bytearray()
+    for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=True):
+        content += chunk
+        if len(content) > _LARGEST_ANSWER_BYTES:
+            response.close()
+            raise QlikResponseError(
+                f"{shown} answered with more than {_LARGEST_ANSWER_BYTES // 1024**2} MiB; refused.",
+                http_status=response.status_code,
+            )
+    return bytes(content)
+
+
+def _parse_error_body(content: bytes) -> tuple[list[ErrorDetail], str | None]:
+    """Return the errors and the trace id of an error body, as far as it holds any."""
+    try:
+        document = json.loads(content)
+        entries = document.get("errors") or []
+        errors = [
+            ErrorDetail(*(str(entry.get(key) or "") for key in ("code", "title", "detail")))
+            for entry in entries
+        ]
+        return errors, document.get("traceId")
+    except (ValueError, AttributeError, TypeError):
+        text = shorten(content[:2000].decode("utf-8", "replace"), 120)
+        return ([ErrorDetail(detail=f"the answer was not Qlik's JSON but {text!r}")] if text else []), None
+
+
+def _unexpected(method: str, url: str, status: int, content_type: str, content: bytes) -> QlikResponseError:
+    text = shorten(content[:2000].decode("utf-8", "replace"), 120)
+    hint = (
+        "HTML usually means a wrong host: check that it is the tenant's own."
+        if "html" in content_type or text.lstrip().startswith("<")
+        else "A proxy or gateway may have changed it."
+    )
+    return QlikResponseError(
+        f"{method} {url} answered {status} with {content_type or 'no content type'} where JSON was expected: "
+        f"{text!r}. {hint}",
+        http_status=status,
+    )
+
+
+def _connection_error(
+    shown: str, reason: str, sent: bool, prepared: requests.PreparedRequest
+) -> QlikConnectionError:
+    if not sent:
+        advice = "Nothing was sent. Check the host and the network."
+    elif prepared.method == "GET":
+        advice = "Try again; if it persists, check the network and the time-outs of the connection."
+    else:
+        advice = "The change may or may not have been made: read the data asset before making it again."
+    return QlikConnectionError(f"{shown}: {reason}. {advice}", request_sent=sent)
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    """Return the innermost error that urllib3 or the socket gave as the reason."""
+    cause: Any = error
+    while not isinstance(cause, _NEVER_SENT):
+        inner = getattr(cause, "reason", None)
+        if not isinstance(inner, BaseException):
+            inner = next((argument for argument in cause.args if isinstance(argument, BaseException)), None)
+        if inner is None:
+            break
+        cause = inner
+    return cause  # type: ignore[no-any-return]
+
+
+def _describe(cause: BaseException) -> str:
+    return shorten(f"{type(cause).__name__}: {str(cause).rpartition('>: ')[2]}", 160)
