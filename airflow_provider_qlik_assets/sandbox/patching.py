@@ -1,0 +1,70 @@
+"""JSON Patch (RFC 6902) as the tenant applies it."""
+
+import copy
+from typing import Annotated, Any, Literal
+
+import jsonpatch
+import jsonpointer
+from pydantic import BaseModel, Field, StrictStr, TypeAdapter, ValidationError
+
+from airflow_provider_qlik_assets.sandbox.errors import SandboxError
+from airflow_provider_qlik_assets.sandbox.settings import SandboxSettings
+
+_POINTER = r"^(/([^~/]|~[01])*)*$"
+Pointer = Annotated[StrictStr, Field(pattern=_POINTER)]
+
+
+class PatchOperation(BaseModel):
+    """One operation of a patch; members that RFC 6902 does not name are ignored, as it asks."""
+
+    op: Literal["add", "remove", "replace", "move", "copy", "test"]
+    path: Annotated[Pointer, Field(description="A JSON pointer to the property being affected.")]
+    value: Any = None
+    source: Annotated[Pointer | None, Field(alias="from")] = None
+
+
+_PATCH = TypeAdapter(list[PatchOperation])
+
+
+def patched(document: dict[str, Any], body: Any, settings: SandboxSettings) -> dict[str, Any]:
+    """Return a copy of the document with the patch applied.
+
+    :param document: set fields, and unset ones as null where null may be tested or replaced.
+    :raises SandboxError: 400 for a malformed patch, ``failed_test_status`` for a failed test, 409 for an
+        operation whose target is not there.
+    """
+    _check(body)
+    result: Any = copy.deepcopy(document)
+    for operation in body:
+        unset = result.get(operation["path"][1:], ...) is None if isinstance(result, dict) else False
+        if operation["op"] == "replace" and unset and settings.replace_unset == "refused":
+            raise SandboxError(409, f"{operation['path']}: cannot replace a property that is not set")
+        try:
+            result = jsonpatch.JsonPatch([operation]).apply(result, in_place=True)
+        except jsonpatch.JsonPatchTestFailed as failed:
+            raise SandboxError(settings.failed_test_status, f"Test failed: {failed}") from None
+        except jsonpatch.InvalidJsonPatch as invalid:
+            raise SandboxError(400, str(invalid)) from None
+        except (
+            jsonpatch.JsonPatchException,
+            jsonpointer.JsonPointerException,
+            LookupError,
+            TypeError,
+        ) as conflict:
+            raise SandboxError(409, f"{operation['path']}: {conflict}") from None
+    if not isinstance(result, dict):
+        raise SandboxError(400, "The patch leaves no JSON object.")
+    return result
+
+
+def _check(body: Any) -> None:
+    try:
+        operations = _PATCH.validate_python(body)
+    except ValidationError as invalid:
+        faults = [f"{'/'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in invalid.errors()]
+        raise SandboxError(400, *faults) from None
+    for place, operation in enumerate(operations):
+        if operation.op in ("add", "replace", "test") and "value" not in body[place]:
+            raise SandboxError(400, f"{place}/value: is required by {operation.op}")
+        if operation.op in ("move", "copy") and operation.source is None:
+            raise SandboxError(400, f"{place}/from: is required by {operation.op}")

@@ -1,0 +1,254 @@
+"""The sandbox itself: a server in a thread of its own and the handles to its state."""
+
+import asyncio
+import copy
+import socket
+import threading
+from types import TracebackType
+from typing import Any, Self
+
+import uvicorn
+from fastapi import FastAPI
+
+from airflow_provider_qlik_assets.sandbox.api import Endpoints
+from airflow_provider_qlik_assets.sandbox.faults import Fault, Faults
+from airflow_provider_qlik_assets.sandbox.gateway import Gateway
+from airflow_provider_qlik_assets.sandbox.identity import FULL_ACCESS
+from airflow_provider_qlik_assets.sandbox.journal import Journal
+from airflow_provider_qlik_assets.sandbox.settings import SandboxSettings
+from airflow_provider_qlik_assets.sandbox.tenant import ASSET, STORE, Document, Tenant
+from airflow_provider_qlik_assets.sandbox.wire import TransportProtocol
+
+_HOST = "127.0.0.1"
+_START_SECONDS = 30.0
+
+
+class Sandbox:
+    """A local Qlik Cloud tenant on a loopback port.
+
+    :param settings: the switches; :attr:`settings` is a copy that may be changed at any time.
+    :param port: 0 takes a free one.
+    :param seed: of the random numbers behind a fault's ``probability``.
+    """
+
+    def __init__(self, settings: SandboxSettings | None = None, *, port: int = 0, seed: int = 0) -> None:
+        self._initial = (settings or SandboxSettings()).model_copy()
+        self.settings = self._initial.model_copy()
+        self.journal = Journal()
+        self._tenant = Tenant(self.settings)
+        self._faults = Faults(seed)
+        self._port = port
+        self._url: str | None = None
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> Self:
+        """Listen and return once requests are answered.
+
+        :raises OSError: when the port is taken.
+        """
+        # Naming the protocol makes asyncio switch Nagle's algorithm off; create_server() leaves it unnamed.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((_HOST, self._port))
+        except OSError:
+            listener.close()
+            raise
+        self._url = f"http://{_HOST}:{listener.getsockname()[1]}"
+        self._server = _Server(
+            uvicorn.Config(
+                self._application(),
+                http=TransportProtocol,
+                ws="none",
+                loop="asyncio",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+            )
+        )
+        self._thread = threading.Thread(
+            target=self._server.run, args=([listener],), name="qlik-sandbox", daemon=True
+        )
+        self._thread.start()
+        if not self._server.ready.wait(_START_SECONDS):
+            raise RuntimeError("The sandbox did not start.")
+        return self
+
+    def stop(self) -> None:
+        """Close all connections at once and end the server."""
+        if self._server is not None and self._thread is not None:
+            self._server.stop()
+            self._thread.join()
+            self._server = self._thread = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """The tenant's address, without a slash at the end."""
+        if self._url is None:
+            raise RuntimeError("The sandbox has not been started.")
+        return self._url
+
+    @property
+    def api_key(self) -> str:
+        """API key of a user who may do everything."""
+        return self._tenant.identity.api_key
+
+    @property
+    def read_only_api_key(self) -> str:
+        """API key of a user whose writes are refused with 403."""
+        return self._tenant.identity.read_only_api_key
+
+    @property
+    def client_id(self) -> str:
+        """Id of the OAuth client."""
+        return self._tenant.identity.client_id
+
+    @property
+    def client_secret(self) -> str:
+        """Secret of the OAuth client."""
+        return self._tenant.identity.client_secret
+
+    def register_public_key(self, key_id: str, pem: str | bytes) -> None:
+        """Let the OAuth client ask for tokens with a JWT signed by the private key.
+
+        :param key_id: the JWT's ``kid``.
+        :param pem: public key: RSA of at least 2048 bits or elliptic curve P-384.
+        :raises ValueError: for any other key.
+        """
+        with self._tenant.lock:
+            self._tenant.identity.register_public_key(key_id, pem)
+
+    def revoke_tokens(self) -> None:
+        """Make every OAuth token invalid; API keys stay valid."""
+        with self._tenant.lock:
+            self._tenant.identity.revoke_tokens()
+
+    @property
+    def assets(self) -> dict[str, Document]:
+        """A deep copy of all data assets by id; unset fields are absent."""
+        return self._tenant.snapshot(ASSET)
+
+    @property
+    def stores(self) -> dict[str, Document]:
+        """A deep copy of all data stores by id; unset fields are absent."""
+        return self._tenant.snapshot(STORE)
+
+    def add_store(self, **fields: Any) -> str:
+        """Put a data store in place, past authentication, quota and journal.
+
+        :param fields: API names, the read-only ones, ``id`` and ``version`` included; ``technicalName`` is
+            the name, ``type`` is ``"sandbox"`` unless given.
+        :return: its id.
+        """
+        given = {"type": "sandbox", "technicalName": fields.get("name") or "store", **fields}
+        key: str = self._tenant.seed(STORE, given)["id"]
+        return key
+
+    def add_asset(self, data_store_id: str | None = None, **fields: Any) -> Document:
+        """Put a data asset in place, past authentication, quota and journal.
+
+        A natural key that another asset has is accepted, whatever the switch says.
+
+        :param data_store_id: an existing store.
+        :param fields: API names, the read-only ones, ``id`` and ``version`` included; ``appType`` is
+            ``"sandbox"`` unless given.
+        :return: the stored document.
+        """
+        given = {"appType": "sandbox", **fields}
+        if data_store_id is not None:
+            given["dataStoreInfo"] = {"id": data_store_id}
+        return copy.deepcopy(self._tenant.seed(ASSET, given))
+
+    def touch(self, asset_id: str, **fields: Any) -> Document:
+        """Change a data asset as somebody else would: raises ``version`` and ``lastModifiedTime``.
+
+        :param fields: API names; ``None`` unsets.
+        :return: the stored document.
+        """
+        return copy.deepcopy(self._tenant.touch(ASSET, asset_id, fields))
+
+    def add_fault(self, fault: Fault) -> None:
+        """Put a fault in force, after those that are already."""
+        self._faults.add(fault)
+
+    def clear_faults(self) -> None:
+        """Remove all faults."""
+        self._faults.clear()
+
+    def consume_quota(self, tier: int, requests: int, user_id: str = FULL_ACCESS.id) -> None:
+        """Use quota as another program of the same user would.
+
+        :param tier: 1 (reads) or 2 (writes and token requests).
+        :param user_id: as in :attr:`JournalEntry.user`; the full-access user unless given.
+        """
+        with self._tenant.lock:
+            self._tenant.quota.consume(user_id, tier, requests)
+
+    def reset(self) -> None:
+        """Go back to the state after the start: no data, faults, tokens or journal, the first settings."""
+        with self._tenant.lock:
+            self.settings.take_over(self._initial)
+            self._tenant.clear()
+            self._faults.clear()
+            self.journal.clear()
+
+    def _application(self) -> Gateway:
+        app = FastAPI(title="Qlik Cloud sandbox", redirect_slashes=False)
+        Endpoints(self._tenant, lambda: self.url).add_to(app)
+        return Gateway(app, self._tenant, self.journal, self._faults)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which starts and ends without waiting for a tick or for idle connections."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._woken = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to listen and say so."""
+        await super().startup(sockets)
+        self._loop = asyncio.get_running_loop()
+        self.ready.set()
+
+    async def main_loop(self) -> None:
+        """Tick until told to stop."""
+        counter = 0
+        while not await self.on_tick(counter):
+            counter += 1
+            try:
+                await asyncio.wait_for(self._woken.wait(), 0.1)
+            except TimeoutError:
+                continue
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002
+        """Close everything now."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        # The connections learn of their end before their requests are cancelled.
+        await asyncio.sleep(0)
+        tasks = list(self.server_state.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def stop(self) -> None:
+        """Ask the server to end, from any thread."""
+        self.should_exit = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._woken.set)
