@@ -18,8 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from airflow_provider_qlik_assets.client.errors import QlikConfigurationError, QlikRateLimitError
-from airflow_provider_qlik_assets.client.rate_limit_stores import Store
 from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import MAX_PERMITS, Answer, Quota
+from airflow_provider_qlik_assets.client.rate_limit_stores.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class RateLimiter:
                     return self._clock() - start
                 ticket = answer.ticket
         except BaseException:
-            self._store.leave(key, ticket)
+            self._store.leave(key, quota, ticket)
             raise
         raise QlikRateLimitError.not_sent(self._why(tier, answer), answer.delay)
 

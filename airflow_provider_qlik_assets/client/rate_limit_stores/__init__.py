@@ -2,26 +2,96 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import functools
+import re
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import Answer, Quota
+from airflow_provider_qlik_assets.client.errors import QlikConfigurationError
+from airflow_provider_qlik_assets.client.host_state import StateUnavailableError, default_state_directory
+from airflow_provider_qlik_assets.client.rate_limit_stores.fallback import FallbackStore
+from airflow_provider_qlik_assets.client.rate_limit_stores.file import FileStore
+from airflow_provider_qlik_assets.client.rate_limit_stores.memory import MemoryStore
+from airflow_provider_qlik_assets.client.rate_limit_stores.store import Store
+
+__all__ = ["Store", "open_store"]
 
 
-class Store(Protocol):
-    """Keeps one ledger per key and applies its rules atomically (see :mod:`.ledger` for the arguments)."""
+def open_store(url: str | None = None) -> Store:
+    """Return the store of a URL; all clients of a process that use the same one share it.
 
-    def ask(self, key: str, quota: Quota, ticket: int, max_wait: float) -> Answer:
-        """Give a grant, a place in the queue, or neither if the wait would exceed ``max_wait`` seconds."""
-        ...
+    A store that is away never fails a request: Redis is replaced by the default directory of this host, and a
+    directory by the memory of this process, until they are back. Nothing is connected or created here.
 
-    def leave(self, key: str, ticket: int) -> None:
-        """Give a place in the queue back."""
-        ...
+    :param url: ``file:///directory``, ``redis://…`` or ``rediss://…`` (with ``ssl_…`` options of redis-py as
+        its query, where needed), or ``memory:``; ``None`` for this user's own directory on this host.
+    :raises QlikConfigurationError: the URL is none of these; the message does not quote it, for it may hold a
+        password.
+    """
+    if url is None:
+        return _file_store(_default_directory())
+    if url == "memory:":
+        return _memory_store()
+    try:
+        parts = urlsplit(url)
+        port_given = parts.port is not None
+    except ValueError:
+        raise _invalid("it is not a URL") from None
+    if parts.scheme == "file":
+        directory = unquote(parts.path)
+        if parts.netloc or parts.query or parts.fragment or "\0" in directory or directory.strip("/") == "":
+            raise _invalid("after file:// it needs an absolute directory and nothing else")
+        return _file_store(Path(directory))
+    if parts.scheme in {"redis", "rediss"}:
+        if not parts.hostname or (port_given and not parts.port):
+            raise _invalid("it names no host, or port 0")
+        if not re.fullmatch(r"(/\d*)?", parts.path) or parts.fragment:
+            raise _invalid("after the host it may have a database number only")
+        options = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+        if any(parts.scheme != "rediss" or not name.startswith("ssl_") for name in options):
+            raise _invalid("its query may hold ssl_ options only, and those need rediss://")
+        return _redis_store(url)
+    raise _invalid("it has another scheme")
 
-    def penalize(self, key: str, quota: Quota, retry_after: float) -> None:
-        """Take note of a 429: nobody sends for ``retry_after`` seconds, and less than before afterwards."""
-        ...
 
-    def start_slowly(self, key: str, quota: Quota) -> None:
-        """Space grants evenly for one window, because earlier ones may be missing from this store."""
-        ...
+def _invalid(reason: str) -> QlikConfigurationError:
+    return QlikConfigurationError(
+        f"rate_limit_store cannot be used, for {reason}. Set it to file:///directory, "
+        "redis://host:port/database, rediss://…, airflow-connection:<conn id> or memory:."
+    )
+
+
+def _default_directory() -> Path:
+    try:
+        return default_state_directory()
+    except StateUnavailableError as error:
+        # The store finds the same, says so, and is replaced by the memory of this process.
+        return Path(error.path)
+
+
+@functools.cache
+def _memory_store() -> Store:
+    return MemoryStore()
+
+
+@functools.cache
+def _file_store(directory: Path) -> Store:
+    return FallbackStore(FileStore(directory), _memory_store())
+
+
+@functools.cache
+def _redis_store(url: str) -> Store:
+    try:
+        from airflow_provider_qlik_assets.client.rate_limit_stores.redis import RedisStore  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if error.name != "redis":
+            raise
+        raise QlikConfigurationError(
+            "rate_limit_store is a Redis URL, but Redis support is not installed: "
+            "pip install 'airflow-provider-qlik-assets[redis]'."
+        ) from None
+    try:
+        store = RedisStore(url)
+    except (TypeError, ValueError):
+        raise _invalid("redis-py does not accept its options") from None
+    return FallbackStore(store, _file_store(_default_directory()))

@@ -12,16 +12,15 @@ Redis runs the same rules as a script next to this module; the tests hold the tw
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 MAX_PERMITS = 10_000
 MAX_QUEUE = 1_024
-_PAUSES_PER_WINDOW = 30
-_GRACES_PER_WINDOW = 60
-_RECOVERY_WINDOWS = 12
+PAUSES_PER_WINDOW = 30
+GRACES_PER_WINDOW = 60
+RECOVERY_WINDOWS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +76,21 @@ class Ledger:
     :param blocked_until: nobody sends before this time.
     :param paced_since: time of the last 429 (or of a start without knowledge of earlier grants).
     :param paced_until: grants are evenly spaced until this time.
-    :param learned: permits that a window seemed to hold at ``paced_since``.
+    :param learned: permits that a window seemed to hold at ``paced_since``; 0 if nothing was learned.
     :param penalty_count: ``count`` at the last 429.
     """
 
     times: Ring
     queue: dict[int, float] = field(default_factory=dict)
     count: int = 0
-    newest: float = -math.inf
-    now: float = -math.inf
+    newest: float = 0.0
+    now: float = 0.0
     skew: float = 0.0
     tickets: int = 0
-    blocked_until: float = -math.inf
-    paced_since: float = -math.inf
-    paced_until: float = -math.inf
-    learned: float = math.inf
+    blocked_until: float = 0.0
+    paced_since: float = 0.0
+    paced_until: float = 0.0
+    learned: float = 0.0
     penalty_count: int = -1
 
     def ask(self, clock: float, quota: Quota, ticket: int, max_wait: float) -> Answer:
@@ -107,7 +106,7 @@ class Ledger:
         now, queue = self.now, self.queue
         place = len(queue)
         if queue:
-            grace = quota.window / _GRACES_PER_WINDOW
+            grace = quota.window / GRACES_PER_WINDOW
             for other, due in list(queue.items()):
                 if due + grace < now and other != ticket:
                     del queue[other]
@@ -125,7 +124,7 @@ class Ledger:
             return Answer(granted=True)
         if not ticket:
             self.tickets = ticket = self.tickets + 1
-        pause = min(delay, quota.window / _PAUSES_PER_WINDOW)
+        pause = min(delay, quota.window / PAUSES_PER_WINDOW)
         if ticket in queue or len(queue) < MAX_QUEUE:
             queue[ticket] = now + pause
         return Answer(granted=False, ticket=ticket, delay=delay, pause=pause, penalized=penalized)
@@ -142,7 +141,7 @@ class Ledger:
             sent = self._sent_within(quota.window)
             self.learned = max(min(sent, self._allowed(quota)) * 0.95, quota.permits / 8)
             self.paced_since = self.now
-            self.paced_until = self.now + retry_after + quota.window * _RECOVERY_WINDOWS
+            self.paced_until = self.now + retry_after + quota.window * RECOVERY_WINDOWS
             self.penalty_count = self.count
         self.blocked_until = max(self.blocked_until, self.now + retry_after)
 
@@ -160,7 +159,7 @@ class Ledger:
         """Return when the one at ``place`` in the queue may send, and whether that is due to a 429."""
         permits = quota.permits
         index = self.count - permits + place % permits
-        ready = self.times[index % MAX_PERMITS] + quota.window if index >= 0 else -math.inf
+        ready = self.times[index % MAX_PERMITS] + quota.window if index >= 0 else 0.0
         if place >= permits:
             ready = max(ready, self.now) + quota.window * (place // permits)
         penalty = self.blocked_until
@@ -171,9 +170,9 @@ class Ledger:
 
     def _allowed(self, quota: Quota) -> float:
         """Return the permits per window that may be used at present, given what was learned from 429s."""
-        if self.learned >= quota.permits:
+        if not 0 < self.learned < quota.permits:
             return quota.permits
-        recovered = (self.now - self.paced_since) / (quota.window * _RECOVERY_WINDOWS)
+        recovered = (self.now - self.paced_since) / (quota.window * RECOVERY_WINDOWS)
         return self.learned + (quota.permits - self.learned) * min(1.0, recovered) ** 3
 
     def _sent_within(self, window: float) -> int:

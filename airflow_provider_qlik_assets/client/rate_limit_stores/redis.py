@@ -1,0 +1,79 @@
+"""Quotas shared by any number of hosts, in Redis.
+
+The rules of :mod:`.ledger` run as a script inside Redis, by the clock of Redis alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from airflow_provider_qlik_assets.client.host_state import StateUnavailableError
+from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import (
+    GRACES_PER_WINDOW,
+    MAX_QUEUE,
+    PAUSES_PER_WINDOW,
+    RECOVERY_WINDOWS,
+    Answer,
+    Quota,
+)
+
+_PREFIX = "airflow-provider-qlik-assets:"
+_TIMEOUT_SECONDS = 2.0
+_SCRIPT = Path(__file__).with_name("ledger.lua").read_text("utf-8")
+
+
+class RedisStore:
+    """Keeps each ledger in three keys of a Redis server, which expire when they are no longer needed.
+
+    :param url: ``redis://`` or ``rediss://`` URL.
+    """
+
+    script = _SCRIPT
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        self._address = f"{parts.scheme}://{host}:{parts.port or 6379}{parts.path}"
+        client = redis.Redis.from_url(
+            url,
+            socket_timeout=_TIMEOUT_SECONDS,
+            socket_connect_timeout=_TIMEOUT_SECONDS,
+            # A pooled connection may be stale; a script that runs twice takes one grant too many.
+            retry=Retry(NoBackoff(), 1),
+        )
+        self._run = client.register_script(self.script)
+
+    def __str__(self) -> str:
+        return self._address
+
+    def ask(self, key: str, quota: Quota, ticket: int, max_wait: float) -> Answer:
+        """See :meth:`.Ledger.ask`."""
+        granted, ticket, delay, pause, penalized = self._call(key, quota, "ask", ticket, max_wait)
+        return Answer(bool(granted), ticket, float(delay), float(pause), bool(penalized))
+
+    def leave(self, key: str, quota: Quota, ticket: int) -> None:
+        """See :meth:`.Ledger.leave`."""
+        self._call(key, quota, "leave", ticket)
+
+    def penalize(self, key: str, quota: Quota, retry_after: float) -> None:
+        """See :meth:`.Ledger.penalize`."""
+        self._call(key, quota, "penalize", retry_after)
+
+    def start_slowly(self, key: str, quota: Quota) -> None:
+        """See :meth:`.Ledger.start_slowly`."""
+        self._call(key, quota, "start_slowly")
+
+    def _call(self, key: str, quota: Quota, operation: str, *arguments: float) -> Any:
+        keys = [f"{_PREFIX}{{{key}}}:{part}" for part in ("header", "times", "queue")]
+        constants = (MAX_QUEUE, PAUSES_PER_WINDOW, GRACES_PER_WINDOW, RECOVERY_WINDOWS)
+        try:
+            return self._run(keys, [operation, quota.permits, repr(quota.window), *constants, *arguments])
+        except redis.RedisError as error:
+            # The text of a Redis error may quote what was sent; its kind is enough.
+            raise StateUnavailableError(self._address, type(error).__name__) from error
