@@ -33,6 +33,7 @@ from airflow_provider_qlik_assets.client.rate_limit import DEFAULT_MAX_WAIT_SECO
 from airflow_provider_qlik_assets.client.rate_limit_stores import open_store
 from airflow_provider_qlik_assets.client.retry import RetryPolicy
 from airflow_provider_qlik_assets.client.transport import Answer, Request, Transport
+from airflow_provider_qlik_assets.client.validation import check_id
 
 ASSETS_PATH = "/api/v1/data-assets"
 STORES_PATH = "/api/v1/data-stores"
@@ -196,7 +197,7 @@ class QlikCloudClient:
         """
         ids = list(data_asset_ids)
         for data_asset_id in ids:
-            _check_id(data_asset_id)
+            check_id(data_asset_id)
         if not ids or len(ids) > 100 or len(set(ids)) != len(ids):
             raise QlikValidationError(f"Give 1 to 100 different ids to delete at once, not {len(ids)}.")
         try:
@@ -236,7 +237,7 @@ class QlikCloudClient:
         ids = [data_store_ids] if isinstance(data_store_ids, str) else list(data_store_ids)
         if not ids:
             raise QlikValidationError('No data store is given: name some, or "*" for all.')
-        selector = "*" if ids == ["*"] else ",".join(quote(_check_id(store_id), safe="") for store_id in ids)
+        selector = "*" if ids == ["*"] else ",".join(quote(check_id(store_id), safe="") for store_id in ids)
         path = f"{STORES_PATH}/{selector}/data-assets"
         options: dict[str, str] = {}
         if projections:
@@ -288,19 +289,7 @@ class QlikCloudClient:
 
 
 def _asset_path(data_asset_id: str) -> str:
-    return f"{ASSETS_PATH}/{quote(_check_id(data_asset_id), safe='')}"
-
-
-def _check_id(value: Any) -> str:
-    """Return an id that can be part of a path.
-
-    :raises QlikValidationError: for what is no id. A path segment of dots would address another resource.
-    """
-    if not isinstance(value, str):
-        raise QlikValidationError(f"An id is a string, not {type(value).__name__}.")
-    if not value.strip() or value in {".", ".."} or not value.isprintable() or len(value) > 1024:
-        raise QlikValidationError(f"{shorten(repr(value), 60)} is not an id.")
-    return value
+    return f"{ASSETS_PATH}/{quote(check_id(data_asset_id), safe='')}"
 
 
 def _comma_separated(what: str, fields: Iterable[str]) -> str:

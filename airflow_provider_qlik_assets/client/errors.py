@@ -114,7 +114,19 @@ class QlikApiError(QlikCloudError):
         self.repeated = False
         super().__init__(str(self))
 
+    @classmethod
+    def without_request(cls, http_status: int, context: str, *, retry_after: float | None = None) -> Self:
+        """Return the error for what the client found out itself, so that it has neither method nor URL.
+
+        :param http_status: the status that Qlik Cloud gives in this case.
+        :param context: what was found; the next step follows it.
+        :param retry_after: seconds to wait before another try can succeed.
+        """
+        return cls("", "", http_status, retry_after=retry_after, context=context)
+
     def __str__(self) -> str:
+        if not self.url:
+            return f"{self.context} {self.next_step}"
         trace = f"Qlik trace id {self.trace_id}: " if self.trace_id else ""
         details = "; ".join(str(error) for error in self.errors)
         details = f": {shorten(details)}" if details else ""
@@ -168,16 +180,13 @@ class QlikRateLimitError(QlikApiError):
 
     @classmethod
     def not_sent(cls, reason: str, retry_after: float) -> Self:
-        """Return the error of a request that was held back, so that it has neither method nor URL.
+        """Return the error of a request that was held back.
 
         :param reason: why it would have to wait, as a clause.
         :param retry_after: expected wait in seconds.
         """
         context = f"No request was sent: {reason}, and the wait of about {retry_after:.1f} s is not allowed."
-        return cls("", "", HTTPStatus.TOO_MANY_REQUESTS, retry_after=retry_after, context=context)
-
-    def __str__(self) -> str:
-        return super().__str__() if self.url else f"{self.context} {self.next_step}"
+        return cls.without_request(HTTPStatus.TOO_MANY_REQUESTS, context, retry_after=retry_after)
 
 
 class QlikServerError(QlikApiError):

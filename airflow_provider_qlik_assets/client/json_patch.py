@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Self
@@ -9,7 +10,7 @@ from typing import Any, Literal, Self
 import jsonpatch
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from airflow_provider_qlik_assets.client.errors import QlikValidationError
+from airflow_provider_qlik_assets.client.errors import QlikValidationError, shorten
 from airflow_provider_qlik_assets.client.validation import parse_model
 
 VERSION_PATH = "/version"
@@ -96,8 +97,12 @@ class JsonPatchOperation(BaseModel):
         """
         if self.op == "test":
             return True
-        member = not _ARRAY_INDEX.fullmatch(self.path.rpartition("/")[2])
-        return self.op in {"add", "replace"} and member
+        return self.op in {"add", "replace"} and not self.ends_in_index
+
+    @property
+    def ends_in_index(self) -> bool:
+        """Whether the path may lead to an element of an array."""
+        return _ARRAY_INDEX.fullmatch(self.path.rpartition("/")[2]) is not None
 
 
 def test_version(version: int) -> JsonPatchOperation:
@@ -125,34 +130,64 @@ def is_safe_to_repeat(operations: Sequence[JsonPatchOperation]) -> bool:
     return operations[0].guards_version or all(operation.is_idempotent for operation in operations)
 
 
-def apply_operations(document: Mapping[str, Any], operations: Sequence[JsonPatchOperation]) -> dict[str, Any]:
-    """Return a copy of the document with the changes of the patch; its tests are left out.
+def changed_fields(operations: Iterable[JsonPatchOperation]) -> tuple[str, ...]:
+    """Return the API names of the fields that a patch changes, sorted."""
+    pointers = [operation.path for operation in operations if operation.op != "test"]
+    pointers += [operation.from_ for operation in operations if operation.op == "move" and operation.from_]
+    return tuple(
+        sorted({pointer.split("/")[1].replace("~1", "/").replace("~0", "~") for pointer in pointers})
+    )
 
-    :raises QlikValidationError: if the patch does not fit the document.
+
+def effective_operations(
+    document: Mapping[str, Any], operations: Iterable[JsonPatchOperation]
+) -> tuple[list[JsonPatchOperation], dict[str, Any]]:
+    """Return the operations without those that change nothing, and the document that they lead to.
+
+    Removing what is not there changes nothing. Tests are kept as long as any change is.
+
+    :raises QlikValidationError: if an operation does not fit the document.
     """
-    changes = [operation.to_json() for operation in operations if operation.op != "test"]
-    try:
-        return dict(jsonpatch.apply_patch(document, changes))
-    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
-        raise QlikValidationError(f"The patch does not fit the data asset: {error}.") from error
+    kept = []
+    wanted: dict[str, Any] = copy.deepcopy(dict(document))
+    for operation in operations:
+        if operation.op == "test":
+            kept.append(operation)
+            continue
+        if operation.op == "remove" and not _exists(wanted, operation.path):
+            continue
+        try:
+            after = jsonpatch.apply_patch(wanted, [operation.to_json()])
+        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
+            raise QlikValidationError(
+                f"{operation.op!r} at {operation.path} does not fit the data asset: {shorten(str(error))}."
+            ) from error
+        if after != wanted:
+            kept.append(operation)
+        wanted = after
+    return ([] if all(operation.op == "test" for operation in kept) else kept), wanted
 
 
 def holds_already(document: Mapping[str, Any], operations: Sequence[JsonPatchOperation]) -> bool:
-    """Return whether the document is as the patch would leave it.
+    """Return whether a document is as a patch that may have been carried out would have left it.
 
-    ``True`` is certain for additions, replacements and removals of members; changes of arrays by index, moves
-    and copies do not show in the document whether they were made and give ``False``.
+    Certain for additions, replacements and removals of members. Changes of arrays by index, moves and copies
+    do not show in the document, so it is ``False`` for them.
     """
-    wanted = dict(document)
-    for operation in operations:
-        if operation.op == "remove" and not _ARRAY_INDEX.fullmatch(operation.path.rpartition("/")[2]):
-            if jsonpatch.JsonPointer(operation.path).resolve(wanted, None) is not None:
-                return False
-        elif operation.op != "test":
-            if not operation.is_idempotent:
-                return False
-            try:
-                wanted = apply_operations(wanted, [operation])
-            except QlikValidationError:
-                return False
-    return wanted == document
+    if not all(
+        operation.is_idempotent or (operation.op == "remove" and not operation.ends_in_index)
+        for operation in operations
+    ):
+        return False
+    try:
+        return not effective_operations(document, operations)[0]
+    except QlikValidationError:
+        return False
+
+
+def _exists(document: Mapping[str, Any], path: str) -> bool:
+    try:
+        jsonpatch.JsonPointer(path).resolve(document)
+    except jsonpatch.JsonPointerException:
+        return False
+    return True

@@ -43,6 +43,18 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {by_lower[found[0]]!r}?)" if found else ""
 
 
+def check_id(value: Any) -> str:
+    """Return an id that can be part of a path.
+
+    :raises QlikValidationError: for what is no id. A path segment of dots would address another resource.
+    """
+    if not isinstance(value, str):
+        raise QlikValidationError(f"An id is a string, not {type(value).__name__}.")
+    if not value.strip() or value in {".", ".."} or not value.isprintable() or len(value) > 1024:
+        raise QlikValidationError(f"{shorten(repr(value), 60)} is not an id.")
+    return value
+
+
 def _describe(problem: Any, model: type[BaseModel]) -> str:
     location = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":

@@ -1,0 +1,97 @@
+"""Delete data assets by id, guarded and safe to repeat."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+
+from airflow_provider_qlik_assets.catalog.results import Result
+from airflow_provider_qlik_assets.client.client import QlikCloudClient
+from airflow_provider_qlik_assets.client.errors import (
+    QlikCloudError,
+    QlikNotFoundError,
+    QlikValidationError,
+)
+from airflow_provider_qlik_assets.client.models import DataAsset
+from airflow_provider_qlik_assets.client.retry import outcome_is_unknown
+from airflow_provider_qlik_assets.client.validation import check_id
+
+logger = logging.getLogger(__name__)
+
+# Qlik Cloud publishes no maximum; 100 is its page size.
+_CHUNK = 100
+
+
+def delete_data_assets(
+    client: QlikCloudClient,
+    data_asset_ids: Iterable[str],
+    *,
+    max_deletions: int | None = None,
+    dry_run: bool = False,
+) -> list[Result]:
+    """Delete data assets with all that belongs to them; one that is gone already is no failure.
+
+    All are read before the first is deleted, so that the guard knows what exists and the result says what was
+    deleted.
+
+    :param data_asset_ids: ids of data assets; repeated ones count once.
+    :param max_deletions: refuse to delete more than these; ``None`` sets no limit.
+    :param dry_run: only return what would be done.
+    :return: ``deleted`` or ``missing`` for each id, in the order given.
+    :raises QlikValidationError: if more exist than ``max_deletions``; nothing was deleted.
+    """
+    ids = check_ids(data_asset_ids)
+    found: dict[str, DataAsset] = {}
+    for data_asset_id in ids:
+        try:
+            found[data_asset_id] = client.get_data_asset(data_asset_id)
+        except QlikNotFoundError:
+            logger.info("Data asset %s does not exist (any more).", data_asset_id)
+    if max_deletions is not None and len(found) > max_deletions:
+        raise QlikValidationError(
+            f"{len(found)} data assets would be deleted, max_deletions allows {max_deletions}: nothing was "
+            "deleted. Check the ids, or raise max_deletions."
+        )
+    gone: set[str] = set()
+    if not dry_run:
+        for chunk in _chunks(list(found)):
+            gone |= _delete_chunk(client, chunk)
+    return [
+        Result(data_asset_id, "deleted", found[data_asset_id])
+        if data_asset_id in found and data_asset_id not in gone
+        else Result(data_asset_id, "missing")
+        for data_asset_id in ids
+    ]
+
+
+def check_ids(data_asset_ids: Iterable[str]) -> list[str]:
+    """Return the ids without repetitions.
+
+    :raises QlikValidationError: if they are no list of ids.
+    """
+    ids = [data_asset_ids] if isinstance(data_asset_ids, str) else list(data_asset_ids)
+    for data_asset_id in ids:
+        if check_id(data_asset_id) == "*":
+            raise QlikValidationError("'*' is not the id of a data asset: name each one.")
+    return list(dict.fromkeys(ids))
+
+
+def _delete_chunk(client: QlikCloudClient, ids: list[str]) -> set[str]:
+    """Delete up to 100 data assets; return those that somebody else had deleted meanwhile."""
+    try:
+        client.delete_data_assets(ids)
+    except QlikNotFoundError:
+        # The tenant refuses a whole batch for one missing id: delete the others.
+        left = client.existing_ids(ids)
+        if left:
+            client.delete_data_assets(left)
+        return set(ids) - set(left)
+    except QlikCloudError as error:
+        if not outcome_is_unknown(error) or client.existing_ids(ids):
+            raise
+    return set()
+
+
+def _chunks(ids: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(ids), _CHUNK):
+        yield ids[start : start + _CHUNK]

@@ -1,0 +1,91 @@
+"""Change a data asset only as it was when it was read.
+
+Read, decide, write with a ``test`` of the version; if somebody else was faster, read and decide again. The
+same loop settles writes whose outcome is unknown: the next reading shows whether they were done.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import random
+import time
+from collections.abc import Callable
+
+from airflow_provider_qlik_assets.catalog.results import Result
+from airflow_provider_qlik_assets.client.client import QlikCloudClient
+from airflow_provider_qlik_assets.client.errors import (
+    QlikBadRequestError,
+    QlikCloudError,
+    QlikConflictError,
+    QlikResponseError,
+)
+from airflow_provider_qlik_assets.client.json_patch import (
+    JsonPatchOperation,
+    changed_fields,
+    is_safe_to_repeat,
+    test_version,
+)
+from airflow_provider_qlik_assets.client.models import DataAsset
+from airflow_provider_qlik_assets.client.retry import outcome_is_unknown
+
+logger = logging.getLogger(__name__)
+
+_MOST_ATTEMPTS = 20
+_LONGEST_PAUSE_SECONDS = 2.0
+
+
+def change(
+    client: QlikCloudClient,
+    data_asset_id: str,
+    decide: Callable[[DataAsset], list[JsonPatchOperation]],
+    *,
+    current: DataAsset | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Result:
+    """Bring one data asset to where ``decide`` has nothing left to change.
+
+    :param data_asset_id: id of the data asset.
+    :param decide: returns the operations that are missing; called with the data asset as just read, again
+        after each conflict.
+    :param current: the data asset as just read, if the caller has it; ``None`` reads it.
+    :return: ``updated`` or ``unchanged``.
+    :raises QlikConflictError: if others kept changing it.
+    """
+    tried: tuple[str, ...] = ()
+    failed: QlikCloudError | None = None
+    failed_version: int | None = None
+    for attempt in itertools.count(1):
+        if current is None:
+            current = client.get_data_asset(data_asset_id)
+        operations = decide(current)
+        if not operations:
+            return Result(data_asset_id, "updated" if tried else "unchanged", current, tried)
+        if failed is not None and (current.version == failed_version or attempt > _MOST_ATTEMPTS):
+            raise failed
+        if failed is not None and tried and not is_safe_to_repeat(operations):
+            raise failed
+        if current.version is None:
+            raise QlikResponseError(
+                f"Data asset {data_asset_id} came without 'version', so it cannot be changed without "
+                "the risk of overwriting somebody else's change. Check the role of the user.",
+                http_status=200,
+            )
+        try:
+            after = client.patch_data_asset(data_asset_id, [test_version(current.version), *operations])
+        except QlikCloudError as error:
+            if outcome_is_unknown(error):
+                tried = changed_fields(operations)
+            elif isinstance(error, (QlikConflictError, QlikBadRequestError)):
+                # A tenant may answer a failed test with 400: the version tells it from a malformed patch.
+                tried = ()
+            else:
+                raise
+            failed, failed_version = error, current.version
+            logger.info("%s Reading it again (attempt %d).", error, attempt + 1)
+            current = None
+            if attempt > 1:
+                sleep(random.uniform(0, min(_LONGEST_PAUSE_SECONDS, 0.05 * 2**attempt)))  # noqa: S311
+        else:
+            return Result(data_asset_id, "updated", after, changed_fields(operations))
+    raise AssertionError("unreachable")

@@ -1,0 +1,81 @@
+"""Lay a caller's wish over a data asset: which fields differ, and the operations that change just those.
+
+Only the fields that the caller gave count, so that what stewards wrote elsewhere survives. Values are
+compared by what they mean: instants to the millisecond, tags as a set, an empty string like no value.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import JsonValue
+from pydantic.alias_generators import to_camel
+
+from airflow_provider_qlik_assets.client.json_patch import JsonPatchOperation
+from airflow_provider_qlik_assets.client.models import DataAsset
+
+
+def overlay(actual: DataAsset, wish: DataAsset, *, allow_backwards: bool = False) -> list[JsonPatchOperation]:
+    """Return the operations that give a data asset the wished values; none if it has them.
+
+    ``None`` clears a field. ``properties`` are laid over key by key, and ``None`` removes a key. An older
+    ``data_freshness`` than the actual one is left out: two loads may finish out of order.
+
+    :param actual: the data asset as it is.
+    :param wish: the fields to set.
+    :param allow_backwards: whether ``data_freshness`` may become older.
+    """
+    operations: list[JsonPatchOperation] = []
+    for field in sorted(wish.given_fields):
+        if field == "data_freshness" and not allow_backwards and _is_newer(actual, wish):
+            continue
+        if field == "properties" and wish.properties is not None:
+            operations += _property_operations(actual, wish)
+        else:
+            operations += _field_operations(field, actual, wish)
+    return operations
+
+
+def _is_newer(actual: DataAsset, wish: DataAsset) -> bool:
+    if actual.data_freshness is None or wish.data_freshness is None:
+        return False
+    return actual.data_freshness > wish.data_freshness
+
+
+def _field_operations(field: str, actual: DataAsset, wish: DataAsset) -> list[JsonPatchOperation]:
+    wanted = _comparable(field, wish)
+    current = _comparable(field, actual)
+    if wanted == current:
+        return []
+    path = f"/{to_camel(field)}"
+    if wanted is None:
+        return [JsonPatchOperation(op="remove", path=path)]
+    # "add" also replaces, and works on a field that is unset; "replace" need not.
+    return [JsonPatchOperation(op="add", path=path, value=wish.to_request()[to_camel(field)])]
+
+
+def _comparable(field: str, asset: DataAsset) -> Any:
+    if field == "data_store_info":
+        return asset.store_id
+    value = getattr(asset, field)
+    return frozenset(value) if field == "tags" and value else (value or None)
+
+
+def _property_operations(actual: DataAsset, wish: DataAsset) -> list[JsonPatchOperation]:
+    wanted, current = wish.properties or {}, actual.properties
+    if current is None:
+        kept: JsonValue = {key: value for key, value in wanted.items() if value is not None}
+        return [JsonPatchOperation(op="add", path="/properties", value=kept)] if kept else []
+    operations = []
+    for key, value in sorted(wanted.items()):
+        path = "/properties/" + key.replace("~", "~0").replace("/", "~1")
+        if value is None and key in current:
+            operations.append(JsonPatchOperation(op="remove", path=path))
+        elif value is not None and (key not in current or not _same_json(current[key], value)):
+            operations.append(JsonPatchOperation(op="add", path=path, value=value))
+    return operations
+
+
+def _same_json(one: Any, other: Any) -> bool:
+    """Compare JSON values; unlike in Python, ``true`` is not ``1``."""
+    return one == other and isinstance(one, bool) == isinstance(other, bool)

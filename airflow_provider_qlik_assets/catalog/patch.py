@@ -1,0 +1,101 @@
+"""Change a data asset with field values or JSON Patch operations, safe to repeat where that is possible."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from airflow_provider_qlik_assets.catalog.guarded import change
+from airflow_provider_qlik_assets.catalog.overlay import overlay
+from airflow_provider_qlik_assets.catalog.results import Result
+from airflow_provider_qlik_assets.client.client import QlikCloudClient
+from airflow_provider_qlik_assets.client.errors import QlikConflictError, QlikValidationError
+from airflow_provider_qlik_assets.client.json_patch import (
+    JsonPatchOperation,
+    changed_fields,
+    effective_operations,
+    parse_operations,
+)
+from airflow_provider_qlik_assets.client.models import DataAsset
+
+Operations = Iterable[JsonPatchOperation | Mapping[str, Any]]
+
+
+def patch_data_asset(
+    client: QlikCloudClient,
+    data_asset_id: str,
+    *,
+    operations: Operations | None = None,
+    changes: Mapping[str, Any] | None = None,
+    expected_version: int | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Result:
+    """Change a data asset; nothing is written if it is as wished already.
+
+    :param data_asset_id: id of the data asset.
+    :param operations: RFC 6902 operations, applied as they are. Those that append to or shift an array do so
+        again on each run; a ``test`` or ``expected_version`` prevents that.
+    :param changes: values by field, in place of operations. ``None`` clears a field, ``properties`` are
+        laid over key by key, and ``dataFreshness`` never goes back.
+    :param expected_version: fail if the data asset has another version and is not as wished.
+    :return: ``updated`` or ``unchanged``.
+    :raises QlikConflictError: if the version is not as expected, or a ``test`` fails.
+    :raises QlikNotFoundError: if there is no such data asset.
+    """
+    wish, parsed = check_patch(operations, changes, expected_version)
+    wanted: dict[str, Any] | None = None
+
+    def decide(current: DataAsset) -> list[JsonPatchOperation]:
+        nonlocal wanted
+        if wish is not None:
+            missing = overlay(current, wish)
+        else:
+            document = current.to_json()
+            if wanted is not None and all(
+                document.get(name) == wanted.get(name) for name in changed_fields(parsed)
+            ):
+                return []  # an earlier attempt was carried out after all
+            missing, wanted = effective_operations(document, parsed)
+        if missing and expected_version not in {None, current.version}:
+            raise QlikConflictError.without_request(
+                409,
+                f"Data asset {data_asset_id} has version {current.version}, version {expected_version} was expected.",
+            )
+        return missing
+
+    return change(client, data_asset_id, decide, sleep=sleep)
+
+
+def check_patch(
+    operations: Operations | None, changes: Mapping[str, Any] | None, expected_version: int | None = None
+) -> tuple[DataAsset | None, list[JsonPatchOperation]]:
+    """Return the arguments of a patch, checked: the wish or the operations.
+
+    :raises QlikValidationError: if they cannot be carried out.
+    """
+    if (operations is None) == (changes is None):
+        raise QlikValidationError("Give either 'operations' or 'changes'.")
+    if expected_version is not None and (
+        isinstance(expected_version, bool) or not isinstance(expected_version, int)
+    ):
+        raise QlikValidationError(f"expected_version is a whole number, not {expected_version!r}.")
+    if changes is not None:
+        wish = DataAsset.parse(changes)
+        refused = sorted(wish.model_fields_set - wish.given_fields)
+        if refused:
+            raise QlikValidationError(f"{', '.join(refused)} cannot be changed: Qlik Cloud sets it.")
+        if not wish.given_fields:
+            raise QlikValidationError("'changes' names no field.")
+        return wish, []
+    parsed = [_always_possible(operation) for operation in parse_operations(operations or [])]
+    if all(operation.op == "test" for operation in parsed):
+        raise QlikValidationError("The patch holds only tests, so it changes nothing.")
+    return None, parsed
+
+
+def _always_possible(operation: JsonPatchOperation) -> JsonPatchOperation:
+    """Return "add" for a "replace" of a field: it does the same, and works if the field is unset, too."""
+    if operation.op == "replace" and operation.path.count("/") == 1:
+        return operation.model_copy(update={"op": "add"})
+    return operation

@@ -1,0 +1,166 @@
+"""Create a data asset or bring the existing one to the wished values, safe to repeat at any time."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from airflow_provider_qlik_assets.catalog.guarded import change
+from airflow_provider_qlik_assets.catalog.overlay import overlay
+from airflow_provider_qlik_assets.catalog.results import Result
+from airflow_provider_qlik_assets.client.client import QlikCloudClient
+from airflow_provider_qlik_assets.client.errors import (
+    QlikCloudError,
+    QlikConflictError,
+    QlikDataAssetExistsError,
+    QlikNotFoundError,
+    QlikResponseError,
+    QlikValidationError,
+)
+from airflow_provider_qlik_assets.client.models import DataAsset
+from airflow_provider_qlik_assets.client.retry import outcome_is_unknown
+
+logger = logging.getLogger(__name__)
+
+IfExists = Literal["update", "skip", "fail"]
+
+_CREATE_ATTEMPTS = 3
+
+
+def find_data_asset(client: QlikCloudClient, data_store_id: str, technical_name: str) -> DataAsset | None:
+    """Return the data asset with a technical name in a data store, or ``None`` if there is none.
+
+    Lists the data store: Qlik Cloud has no other way to look a name up. If several have the name, the oldest
+    one is returned and a warning names all.
+
+    :param data_store_id: id of the data store.
+    :param technical_name: exact technical name.
+    :raises QlikNotFoundError: if there is no such data store.
+    """
+    found = sorted(
+        (asset for asset in client.list_data_assets(data_store_id) if asset.technical_name == technical_name),
+        key=_age,
+    )
+    if len(found) > 1:
+        logger.warning(
+            "Data store %s holds %d data assets named %r (ids %s); using the oldest. Delete the others.",
+            data_store_id, len(found), technical_name, ", ".join(str(asset.id) for asset in found),
+        )  # fmt: skip
+    return found[0] if found else None
+
+
+def upsert_data_asset(
+    client: QlikCloudClient,
+    asset: DataAsset | Mapping[str, Any],
+    if_exists: IfExists = "update",
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Result:
+    """Create a data asset, or set the given fields of the existing one.
+
+    With an ``id``, that data asset is meant; without, the one of the same data store and technical name.
+    Fields that are not given stay as they are, ``data_freshness`` never goes back, and nothing is written
+    when nothing differs.
+
+    :param asset: the wish; ``data_store_info.id``, ``technical_name`` and ``app_type`` to create one.
+    :param if_exists: what to do if it exists: ``update`` it, ``skip`` it, or ``fail``.
+    :return: ``created``, ``updated``, ``unchanged`` or ``skipped``.
+    :raises QlikDataAssetExistsError: if it exists and ``if_exists`` is ``fail``.
+    :raises QlikNotFoundError: if an ``id`` is given that does not exist, or there is no such data store.
+    """
+    wish = check_upsert(asset, if_exists)
+    current = client.get_data_asset(wish.id) if wish.id is not None else _find(client, wish)
+    if current is None:
+        created, current = _create(client, wish, sleep)
+        if created:
+            return Result(_id(current), "created", current, tuple(sorted(wish.to_request())))
+    if if_exists == "skip":
+        return Result(_id(current), "skipped", current)
+    if if_exists == "fail":
+        raise QlikDataAssetExistsError.without_request(
+            409, f"Data asset {_id(current)} ({current.technical_name}) exists already."
+        )
+    return change(client, _id(current), lambda current: overlay(current, wish), current=current, sleep=sleep)
+
+
+def check_upsert(asset: DataAsset | Mapping[str, Any], if_exists: str) -> DataAsset:
+    """Return the wish of an upsert, checked.
+
+    :raises QlikValidationError: if it can neither be found nor created.
+    """
+    wish = DataAsset.parse(asset)
+    if if_exists not in {"update", "skip", "fail"}:
+        raise QlikValidationError(f"if_exists is {if_exists!r}: use 'update', 'skip' or 'fail'.")
+    if wish.id is None and not (wish.store_id and wish.technical_name):
+        raise QlikValidationError(
+            "The data asset needs its 'id', or 'dataStoreInfo' (with 'id') and 'technicalName', to be found."
+        )
+    if wish.id is None and not wish.app_type:
+        raise QlikValidationError("The data asset needs 'appType', in case it has to be created.")
+    return wish
+
+
+def _create(
+    client: QlikCloudClient, wish: DataAsset, sleep: Callable[[float], None]
+) -> tuple[bool, DataAsset]:
+    """Create a data asset; return whether it is ours, and the one that is in the catalog now.
+
+    A create whose outcome is unknown is not repeated before a look-up by name.
+    """
+    body = {name: value for name, value in wish.to_request().items() if name != "version"}
+    for attempt in range(1, _CREATE_ATTEMPTS + 1):
+        try:
+            return _keep_one(client, wish, client.create_data_asset(body))
+        except QlikConflictError:
+            current = _find(client, wish)
+            if current is None:
+                raise
+            return False, current
+        except QlikCloudError as error:
+            if not outcome_is_unknown(error):
+                raise
+            current = _find(client, wish)
+            if current is not None:
+                return _keep_one(client, wish, current)
+            if attempt == _CREATE_ATTEMPTS or isinstance(error, QlikResponseError):
+                raise
+            pause = random.uniform(0, 2.0**attempt)  # noqa: S311 - jitter
+            logger.warning("%s It was not created; attempt %d follows in %.1f s.", error, attempt + 1, pause)
+            sleep(pause)
+    raise AssertionError("unreachable")
+
+
+def _keep_one(client: QlikCloudClient, wish: DataAsset, created: DataAsset) -> tuple[bool, DataAsset]:
+    """Make sure that no other task created the same data asset at the same moment.
+
+    Whether a tenant refuses a second one of the same name is not documented. All tasks keep the oldest, and
+    each deletes only what it has just created itself.
+    """
+    current = _find(client, wish)
+    if current is None or current.id == created.id:
+        return True, created
+    logger.warning(
+        "Data asset %s was created by another task at the same moment; keeping that one.", current.id
+    )
+    with contextlib.suppress(QlikNotFoundError):
+        client.delete_data_assets([_id(created)])
+    return False, current
+
+
+def _find(client: QlikCloudClient, wish: DataAsset) -> DataAsset | None:
+    return find_data_asset(client, wish.store_id or "", wish.technical_name or "")
+
+
+def _age(asset: DataAsset) -> tuple[str, str]:
+    return (str(asset.created_time or ""), asset.id or "")
+
+
+def _id(asset: DataAsset) -> str:
+    """Return the id of a data asset that Qlik Cloud returned."""
+    if asset.id is None:
+        raise QlikResponseError("Qlik Cloud returned a data asset without 'id'.", http_status=200)
+    return asset.id
