@@ -1,21 +1,41 @@
 """The endpoints of the tenant."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
 from fastapi import FastAPI, Request, Response
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from airflow_provider_qlik_assets.sandbox import paging
+from airflow_provider_qlik_assets.sandbox import documents, openapi, paging
 from airflow_provider_qlik_assets.sandbox.errors import SandboxError, error_body
 from airflow_provider_qlik_assets.sandbox.exchange import JSON, Exchange, dumps
 from airflow_provider_qlik_assets.sandbox.gateway import TOKEN_PATH
 from airflow_provider_qlik_assets.sandbox.identity import User
+from airflow_provider_qlik_assets.sandbox.openapi import in_path, listing, projections, takes
+from airflow_provider_qlik_assets.sandbox.patching import PatchOperation
 from airflow_provider_qlik_assets.sandbox.tenant import ASSET, STORE, Document, Kind, Tenant
 
 ASSETS = "/api/v1/data-assets"
 STORES = "/api/v1/data-stores"
+
+
+TOKEN_REQUEST = {**takes(body=documents.TokenRequest), "security": []}
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class _Operation:
+    """One endpoint: how it is reached, what it takes (as OpenAPI says it) and what it answers on success."""
+
+    method: str
+    path: str
+    handler: Handler
+    success: dict[int, type[BaseModel] | None]
+    request: dict[str, Any]
 
 
 class Endpoints:
@@ -31,24 +51,50 @@ class Endpoints:
 
     def add_to(self, app: FastAPI) -> None:
         """Register all routes and error handlers."""
-        for path, kind in ((ASSETS, ASSET), (STORES, STORE)):
-            item = path + "/{id}"
-            routes: list[tuple[str, str, Any]] = [
-                ("POST", path, self.create),
-                ("DELETE", path, self.delete),
-                ("GET", item, self.read),
-                ("PATCH", item, self.patch),
-                ("PUT", item, self.put),
-            ]
-            for method, where, handler in routes:
-                app.add_api_route(where, _bound(handler, kind), methods=[method])
-        app.add_api_route(STORES, self.list_stores, methods=["GET"])
-        app.add_api_route(STORES + "/{ids}/data-assets", self.list_assets, methods=["GET"])
-        app.add_api_route(STORES + "/{ids}/data-assets", self.delete_assets, methods=["DELETE"])
-        app.add_api_route(TOKEN_PATH, self.token, methods=["POST"])
-        app.add_api_route("/api/v1/users/me", self.me, methods=["GET"])
-        app.add_exception_handler(SandboxError, _refused)
+        operations = [
+            *self._operations(ASSETS, ASSET, openapi.DataAsset),
+            *self._operations(STORES, STORE, openapi.DataStore),
+            *self._listings(),
+            _Operation("POST", TOKEN_PATH, self.token, {200: openapi.Token}, TOKEN_REQUEST),
+            _Operation("GET", "/api/v1/users/me", self.me, {200: openapi.User}, {}),
+        ]
+        for operation in operations:
+            app.add_api_route(
+                operation.path,
+                operation.handler,
+                methods=[operation.method],
+                status_code=min(operation.success),
+                responses=openapi.responses(operation.success),
+                openapi_extra=operation.request,
+            )
+        app.add_exception_handler(SandboxError, refused)
         app.add_exception_handler(HTTPException, _not_routed)
+
+    def _operations(self, path: str, kind: Kind, shape: type[BaseModel]) -> list[_Operation]:
+        item = f"{path}/{{{kind.parameter}}}"
+        key = in_path(kind.parameter)
+        create, delete, read, patch, put = (
+            _bound(handler, kind) for handler in (self.create, self.delete, self.read, self.patch, self.put)
+        )
+        return [
+            _Operation("POST", path, create, {201: shape}, takes(body=kind.new)),
+            _Operation("DELETE", path, delete, {204: None}, takes(body=documents.Ids)),
+            _Operation("GET", item, read, {200: shape}, takes(key, projections(kind.fields))),
+            _Operation(
+                "PATCH", item, patch, {200: shape, 204: None}, takes(key, body=PatchOperation, many=True)
+            ),
+            _Operation("PUT", item, put, {200: shape}, takes(key, body=kind.changed)),
+        ]
+
+    def _listings(self) -> list[_Operation]:
+        path = STORES + "/{data_store_ids}/data-assets"
+        keys = in_path("data_store_ids")
+        stores, assets = listing(STORE.fields), listing(ASSET.fields)
+        return [
+            _Operation("GET", STORES, self.list_stores, {200: openapi.DataStorePage}, takes(*stores)),
+            _Operation("GET", path, self.list_assets, {200: openapi.DataAssetPage}, takes(keys, *assets)),
+            _Operation("DELETE", path, self.delete_assets, {204: None}, takes(keys)),
+        ]
 
     async def create(self, kind: Kind, request: Request) -> Response:
         """Create a document."""
@@ -57,19 +103,19 @@ class Endpoints:
 
     async def read(self, kind: Kind, request: Request) -> Response:
         """Return a document, whole or in part."""
-        document = self._tenant.get(kind, _id(request))
+        document = self._tenant.get(kind, _id(kind, request))
         projection = paging.projected(_query(request).get("projections"), kind.fields, self._tenant.settings)
         return self._shown(kind, document, 200, projection)
 
     async def put(self, kind: Kind, request: Request) -> Response:
         """Replace a document."""
         body = _exchange(request).json()
-        return self._shown(kind, self._tenant.put(kind, _id(request), body, _user(request)), 200)
+        return self._shown(kind, self._tenant.put(kind, _id(kind, request), body, _user(request)), 200)
 
     async def patch(self, kind: Kind, request: Request) -> Response:
         """Apply a JSON Patch."""
         body = _exchange(request).json()
-        document = self._tenant.patch(kind, _id(request), body, _user(request))
+        document = self._tenant.patch(kind, _id(kind, request), body, _user(request))
         if self._tenant.settings.patch_answers_204:
             return Response(status_code=204)
         return self._shown(kind, document, 200)
@@ -113,7 +159,7 @@ class Endpoints:
         return _reply(_user(request).as_json(), 200)
 
     def _stores(self, request: Request) -> list[str] | None:
-        text = unquote(request.path_params["ids"])
+        text = unquote(request.path_params["data_store_ids"])
         if text != "*":
             return text.split(",")
         if self._tenant.settings.all_stores_refused:
@@ -135,12 +181,12 @@ class Endpoints:
         return _reply(paging.shown(document, kind.fields, projection, self._tenant.settings), status)
 
 
-def _bound(handler: Any, kind: Kind) -> Any:
+def _bound(handler: Callable[[Kind, Request], Awaitable[Response]], kind: Kind) -> Handler:
     async def endpoint(request: Request) -> Response:
-        response: Response = await handler(kind, request)
-        return response
+        return await handler(kind, request)
 
     endpoint.__name__ = f"{handler.__name__}_{kind.name.replace(' ', '_')}"
+    endpoint.__doc__ = handler.__doc__
     return endpoint
 
 
@@ -155,8 +201,8 @@ def _user(request: Request) -> User:
     return user
 
 
-def _id(request: Request) -> str:
-    return unquote(request.path_params["id"])
+def _id(kind: Kind, request: Request) -> str:
+    return unquote(request.path_params[kind.parameter])
 
 
 def _query(request: Request) -> Mapping[str, str]:
@@ -171,7 +217,8 @@ def _reply(value: Any, status: int) -> Response:
     return Response(dumps(value), status, media_type=JSON)
 
 
-async def _refused(_request: Request, error: Any) -> Response:
+async def refused(_request: Request, error: Any) -> Response:
+    """Answer a :class:`SandboxError`."""
     return Response(dumps(error.body), error.status, error.headers, JSON)
 
 

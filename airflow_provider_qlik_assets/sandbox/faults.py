@@ -3,9 +3,9 @@
 import json
 import random
 import threading
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from airflow_provider_qlik_assets.sandbox.journal import path_matches
 
@@ -70,6 +70,12 @@ class Fault(BaseModel):
     part: Literal["head", "body"] = "body"
     size: int = Field(64 * 1024 * 1024, ge=2)
     location: str | None = None
+
+    @model_validator(mode="after")
+    def _has_a_target(self) -> Self:
+        if self.kind == "redirect" and self.location is None:
+            raise ValueError("a redirect needs a location")
+        return self
 
     def body_bytes(self) -> bytes | None:
         """Return ``body`` as it is sent: text as it is, anything else as JSON; ``None`` when not given."""

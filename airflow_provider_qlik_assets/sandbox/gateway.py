@@ -169,13 +169,15 @@ def _made_up(fault: Fault) -> Answer:
                 fault.status or 200, dumps("x" * (fault.size - 2)), {"content-type": "application/json"}
             )
         case "redirect":
-            answer = Answer(fault.status or 302, headers={"location": fault.location or "/"})
+            answer = Answer(fault.status or 302, headers={"location": str(fault.location)})
         case _:
             answer = Answer.error(fault.status or 500)
     body = fault.body_bytes()
     if body is not None:
         answer.body = body
-    answer.headers.update(fault.headers)
+        if isinstance(fault.body, str):
+            answer.headers["content-type"] = "text/plain; charset=utf-8"
+    answer.headers.update({name.lower(): value for name, value in fault.headers.items()})
     return answer
 
 

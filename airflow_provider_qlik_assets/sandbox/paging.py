@@ -10,6 +10,7 @@ from airflow_provider_qlik_assets.sandbox.settings import SandboxSettings
 
 DEFAULT_LIMIT = 20
 MAXIMUM_LIMIT = 100
+LARGEST_NUMBER = 999_999_999
 #: Lists and objects have no order.
 UNSORTABLE = frozenset({"tags", "properties", "dataStoreInfo"})
 _UNDOCUMENTED = ("sandboxInternal", {"shard": 7})
@@ -108,5 +109,5 @@ def _number(query: Mapping[str, str], name: str, default: int, *, minimum: int) 
     if text is None:
         return default
     if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < minimum:
-        raise SandboxError(400, f"{name}: must be a whole number of at least {minimum}")
+        raise SandboxError(400, f"{name}: must be a whole number from {minimum} to {LARGEST_NUMBER}")
     return int(text)

@@ -14,7 +14,7 @@ from airflow_provider_qlik_assets.sandbox import Sandbox
 
 @pytest.fixture(scope="session")
 def qlik_sandbox_server() -> Iterator[Sandbox]:
-    """Run one server for the whole session; use :func:`qlik_sandbox` instead, which is clean for each test."""
+    """Run one server for the whole session; tests use :func:`qlik_sandbox`, clean for each of them."""
     with Sandbox() as sandbox:
         yield sandbox
 

@@ -4,6 +4,7 @@ import asyncio
 import copy
 import socket
 import threading
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,10 +12,12 @@ import uvicorn
 from fastapi import FastAPI
 
 from airflow_provider_qlik_assets.sandbox.api import Endpoints
+from airflow_provider_qlik_assets.sandbox.control import control_api
 from airflow_provider_qlik_assets.sandbox.faults import Fault, Faults
 from airflow_provider_qlik_assets.sandbox.gateway import Gateway
 from airflow_provider_qlik_assets.sandbox.identity import FULL_ACCESS
 from airflow_provider_qlik_assets.sandbox.journal import Journal
+from airflow_provider_qlik_assets.sandbox.openapi import describe
 from airflow_provider_qlik_assets.sandbox.settings import SandboxSettings
 from airflow_provider_qlik_assets.sandbox.tenant import ASSET, STORE, Document, Tenant
 from airflow_provider_qlik_assets.sandbox.wire import TransportProtocol
@@ -47,6 +50,8 @@ class Sandbox:
 
         :raises OSError: when the port is taken.
         """
+        if self._server is not None:
+            raise RuntimeError("The sandbox is running already.")
         # Naming the protocol makes asyncio switch Nagle's algorithm off; create_server() leaves it unnamed.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -55,7 +60,9 @@ class Sandbox:
         except OSError:
             listener.close()
             raise
-        self._url = f"http://{_HOST}:{listener.getsockname()[1]}"
+        # A sandbox that is started again is found at the same address.
+        self._port = listener.getsockname()[1]
+        self._url = f"http://{_HOST}:{self._port}"
         self._server = _Server(
             uvicorn.Config(
                 self._application(),
@@ -182,6 +189,11 @@ class Sandbox:
         """Put a fault in force, after those that are already."""
         self._faults.add(fault)
 
+    @property
+    def faults(self) -> list[Fault]:
+        """The faults that may still hit."""
+        return self._faults.pending()
+
     def clear_faults(self) -> None:
         """Remove all faults."""
         self._faults.clear()
@@ -204,8 +216,14 @@ class Sandbox:
             self.journal.clear()
 
     def _application(self) -> Gateway:
-        app = FastAPI(title="Qlik Cloud sandbox", redirect_slashes=False)
+        app = FastAPI(
+            title="Qlik Cloud sandbox",
+            description="Data assets and data stores, as the default settings answer.",
+            redirect_slashes=False,
+        )
         Endpoints(self._tenant, lambda: self.url).add_to(app)
+        app.openapi = partial(describe, app)  # type: ignore[method-assign]
+        app.mount("/sandbox", control_api(self))
         return Gateway(app, self._tenant, self.journal, self._faults)
 
 

@@ -30,6 +30,11 @@ class Kind:
     new: type[BaseModel]
     changed: type[BaseModel]
 
+    @property
+    def parameter(self) -> str:
+        """Name of the id in a route."""
+        return f"{self.name.replace(' ', '_')}_id"
+
 
 ASSET = Kind("data asset", documents.ASSET_FIELDS, documents.NewDataAsset, documents.ChangedDataAsset)
 STORE = Kind("data store", documents.STORE_FIELDS, documents.NewDataStore, documents.ChangedDataStore)

@@ -1,0 +1,100 @@
+"""``python -m airflow_provider_qlik_assets.sandbox``: run a sandbox until it is told to end."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_qlik_assets import sandbox
+
+_CREDENTIALS = ("url", "api_key", "read_only_api_key", "client_id", "client_secret")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a sandbox until SIGTERM or SIGINT.
+
+    :param arguments: command line without the program; the process's own unless given.
+    :return: exit status.
+    """
+    options = _parser().parse_args(arguments)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    try:
+        if options.ready_file:
+            options.ready_file.unlink(missing_ok=True)
+        with _sandbox(options) as tenant:
+            _seed(tenant, options.assets)
+            _announce(tenant, options.ready_file)
+            ended.wait()
+    except (ImportError, ValueError, OSError) as problem:
+        sys.stderr.write(f"The sandbox cannot run: {problem}\n")
+        return 1
+    finally:
+        if options.ready_file:
+            options.ready_file.unlink(missing_ok=True)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_qlik_assets.sandbox",
+        description="A local Qlik Cloud tenant on the loopback interface, all state in memory.",
+    )
+    parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
+    parser.add_argument(
+        "--ready-file", type=Path, metavar="PATH", help="write address and keys as JSON here once it answers"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change a switch, for example --set time_factor=60; see SandboxSettings",
+    )
+    parser.add_argument(
+        "--assets", type=int, default=0, metavar="N", help="start with N data assets in a store"
+    )
+    return parser
+
+
+def _sandbox(options: argparse.Namespace) -> "sandbox.Sandbox":
+    values: dict[str, Any] = {}
+    for assignment in options.set:
+        name, separator, text = assignment.partition("=")
+        if not separator:
+            raise ValueError(f"--set takes NAME=VALUE, not {assignment!r}")
+        values[name] = None if text == "null" else text
+    return sandbox.Sandbox(sandbox.SandboxSettings.model_validate(values), port=options.port)
+
+
+def _seed(tenant: "sandbox.Sandbox", assets: int) -> None:
+    if assets:
+        store = tenant.add_store(name="demo", type="sandbox")
+        for number in range(assets):
+            tenant.add_asset(store, technicalName=f"asset_{number:05}", name=f"Asset {number}")
+
+
+def _announce(tenant: "sandbox.Sandbox", ready_file: Path | None) -> None:
+    credentials = {name: getattr(tenant, name) for name in _CREDENTIALS}
+    lines = [f"{name:<18}{value}" for name, value in credentials.items()]
+    connection = {"conn_type": "qlik_cloud", "host": tenant.url, "password": tenant.api_key}
+    lines += [
+        f"documentation     {tenant.url}/docs and {tenant.url}/sandbox/docs",
+        f"For Airflow:      export AIRFLOW_CONN_QLIK_CLOUD_DEFAULT='{json.dumps(connection)}'",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+    if ready_file is not None:
+        unfinished = ready_file.with_name(f"{ready_file.name}.{os.getpid()}")
+        unfinished.write_text(json.dumps(credentials))
+        unfinished.replace(ready_file)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
