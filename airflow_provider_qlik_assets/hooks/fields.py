@@ -196,7 +196,7 @@ def _json_type(value: Any) -> str:
     return names.get(type(value), "an object")
 
 
-_LIMIT = (1, 100_000)
+_LIMIT = (1, 10_000)
 _RETRIES = (0, 100)
 _WINDOW = (1, 86_400)
 _WAIT = (0, 604_800)

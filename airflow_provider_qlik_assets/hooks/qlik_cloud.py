@@ -28,6 +28,8 @@ from airflow_provider_qlik_assets.hooks.settings import (
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
+    from airflow_provider_qlik_assets.catalog import Result
+    from airflow_provider_qlik_assets.catalog.upsert import IfExists
     from airflow_provider_qlik_assets.client import DataAsset, JsonPatchOperation
 
 _TEST_TIMEOUT_SECONDS = (5.0, 10.0)
@@ -122,15 +124,19 @@ class QlikCloudHook(BaseHook):
         """Apply a JSON Patch to a data asset; see :meth:`QlikCloudClient.patch_data_asset`."""
         return self.get_conn().patch_data_asset(data_asset_id, operations)
 
-    def delete_data_assets(self, data_asset_ids: Iterable[str]) -> Any:
-        """Delete data assets; see :meth:`QlikCloudClient.delete_data_assets`."""
-        return self.get_conn().delete_data_assets(data_asset_ids)
+    def delete_data_assets(
+        self, data_asset_ids: Iterable[str], *, max_deletions: int | None = None, dry_run: bool = False
+    ) -> list[Result]:
+        """Delete data assets, however many; see :func:`catalog.delete_data_assets`."""
+        return catalog.delete_data_assets(
+            self.get_conn(), data_asset_ids, max_deletions=max_deletions, dry_run=dry_run
+        )
 
     def list_data_assets(
         self,
-        data_store_ids: str | Sequence[str] = "*",
+        data_store_ids: str | Iterable[str] = "*",
         projections: Sequence[str] | None = None,
-        sort: str | None = None,
+        sort: Sequence[str] | None = None,
     ) -> Iterator[DataAsset]:
         """Iterate over the data assets of stores; see :meth:`QlikCloudClient.list_data_assets`."""
         return self.get_conn().list_data_assets(data_store_ids, projections=projections, sort=sort)
@@ -139,13 +145,15 @@ class QlikCloudHook(BaseHook):
         """Find a data asset by its natural key; see :func:`catalog.find_data_asset`."""
         return catalog.find_data_asset(self.get_conn(), data_store_id, technical_name)
 
-    def upsert_data_asset(self, asset: DataAsset | Mapping[str, Any], if_exists: str = "update") -> Any:
+    def upsert_data_asset(
+        self, asset: DataAsset | Mapping[str, Any], *, if_exists: IfExists = "update"
+    ) -> Result:
         """Create a data asset, or change what differs; see :func:`catalog.upsert_data_asset`."""
         return catalog.upsert_data_asset(self.get_conn(), asset, if_exists=if_exists)
 
     def set_data_freshness(
-        self, data_asset_id: str, when: datetime | str, allow_backwards: bool = False
-    ) -> Any:
+        self, data_asset_id: str, when: datetime | str, *, allow_backwards: bool = False
+    ) -> Result:
         """Move the freshness of a data asset forward; see :func:`catalog.set_data_freshness`."""
         return catalog.set_data_freshness(
             self.get_conn(), data_asset_id, when, allow_backwards=allow_backwards

@@ -1,0 +1,63 @@
+"""What the whole suite needs; Airflow reads the environment set here when it is first imported."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from airflow_provider_qlik_assets.sandbox import Sandbox
+
+_home = Path(tempfile.mkdtemp(prefix="qlik-assets-tests-"))
+atexit.register(shutil.rmtree, _home, ignore_errors=True)
+(_home / "dags").mkdir()
+
+for _name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
+    del os.environ[_name]
+os.environ.update(
+    {
+        "AIRFLOW_HOME": str(_home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(_home / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
+        # A proxy of this machine must not come between a test and its own server.
+        "NO_PROXY": "127.0.0.1,localhost,::1",
+        "no_proxy": "127.0.0.1,localhost,::1",
+    }
+)
+
+pytest_plugins = ["airflow_provider_qlik_assets.sandbox.pytest_plugin"]
+
+
+@pytest.fixture(autouse=True)
+def state_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give each test a quota and a token cache of its own."""
+    directory = tmp_path / "state"
+    monkeypatch.setenv("XDG_STATE_HOME", str(directory))
+    return directory
+
+
+@pytest.fixture
+def set_connection(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Define an Airflow connection: ``set_connection(conn_id="qlik_cloud_default", **fields)`` -> conn_id."""
+
+    def define(conn_id: str = "qlik_cloud_default", **fields: Any) -> str:
+        connection = {"conn_type": "qlik_cloud", **fields}
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+        return conn_id
+
+    return define
+
+
+@pytest.fixture
+def qlik_conn_id(qlik_sandbox: Sandbox, set_connection: Callable[..., str]) -> str:
+    """Id of an Airflow connection to the sandbox, with an API key."""
+    return set_connection(host=qlik_sandbox.url, password=qlik_sandbox.api_key)

@@ -1,0 +1,492 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import pickle
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, Connection, redact
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from airflow_provider_qlik_assets.client.errors import QlikConfigurationError, QlikRateLimitError
+from airflow_provider_qlik_assets.hooks import qlik_cloud
+from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook
+from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
+
+SetConnection = Callable[..., str]
+
+
+@pytest.fixture
+def hook(qlik_conn_id: str) -> Iterator[QlikCloudHook]:
+    hook = QlikCloudHook(qlik_conn_id)
+    yield hook
+    hook.close()
+
+
+@pytest.fixture(scope="module")
+def key_pair() -> tuple[str, str]:
+    private = ec.generate_private_key(ec.SECP384R1())
+    public = private.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    pem = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return pem.decode(), public.decode()
+
+
+@pytest.fixture(scope="module")
+def tls_tenant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """Run a server with a certificate that nobody knows; give its address and the certificate."""
+    directory = tmp_path_factory.mktemp("tls")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (directory / "key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    (directory / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(directory / "cert.pem", directory / "key.pem")
+    with ThreadingHTTPServer(("127.0.0.1", 0), WhoAmI) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"https://127.0.0.1:{server.server_port}", directory / "cert.pem"
+        server.shutdown()
+        thread.join()
+
+
+class WhoAmI(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = b'{"id": "user-1", "tenantId": "tenant-1", "name": "Me"}'
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+# --- connection to client --------------------------------------------------------------------------------
+
+
+def test_constructor_looks_nothing_up() -> None:
+    hook = QlikCloudHook("no_such_connection")
+
+    with pytest.raises(AirflowNotFoundException, match="no_such_connection"):
+        hook.get_conn()
+
+
+def test_default_connection_id() -> None:
+    assert QlikCloudHook().qlik_conn_id == "qlik_cloud_default"
+
+
+def test_get_conn_returns_one_client(hook: QlikCloudHook) -> None:
+    assert hook.get_conn() is hook.get_conn()
+
+
+def test_get_conn_sends_nothing(hook: QlikCloudHook, qlik_sandbox: Sandbox) -> None:
+    hook.get_conn()
+
+    assert not qlik_sandbox.journal.requests()
+
+
+def test_closed_hook_opens_a_new_client(hook: QlikCloudHook) -> None:
+    first = hook.get_conn()
+    hook.close()
+
+    assert hook.get_conn() is not first
+    assert hook.get_conn().me()["id"]
+
+
+def test_oauth_client_secret(qlik_sandbox: Sandbox, set_connection: SetConnection) -> None:
+    conn_id = set_connection(
+        host=qlik_sandbox.url, login=qlik_sandbox.client_id, password=qlik_sandbox.client_secret
+    )
+
+    assert QlikCloudHook(conn_id).get_conn().me()["id"]
+    assert len(qlik_sandbox.journal.requests(path="/oauth/token")) == 1
+
+
+def test_oauth_private_key(
+    qlik_sandbox: Sandbox, set_connection: SetConnection, key_pair: tuple[str, str]
+) -> None:
+    private, public = key_pair
+    qlik_sandbox.register_public_key("key-1", public)
+    conn_id = set_connection(
+        host=qlik_sandbox.url,
+        login=qlik_sandbox.client_id,
+        extra={"private_key": private.replace("\n", ""), "key_id": "key-1"},
+    )
+
+    assert QlikCloudHook(conn_id).get_conn().me()["id"]
+
+
+def test_user_agent_names_airflow(hook: QlikCloudHook, qlik_sandbox: Sandbox) -> None:
+    hook.get_conn().me()
+
+    (entry,) = qlik_sandbox.journal.requests(path="/api/v1/users/me")
+    assert " apache-airflow/" in entry.headers["user-agent"]
+
+
+async def test_aget_conn_makes_the_same_client_from_the_event_loop(
+    hook: QlikCloudHook, qlik_sandbox: Sandbox
+) -> None:
+    client = await hook.aget_conn()
+
+    assert client is hook.get_conn()
+    assert client is await hook.aget_conn()
+    assert (await asyncio.to_thread(client.me))["id"]
+
+
+async def test_aget_conn_explains_a_wrong_connection(set_connection: SetConnection) -> None:
+    conn_id = set_connection(host="tenant.eu.qlikcloud.com")
+
+    with pytest.raises(QlikConfigurationError, match="There are no credentials"):
+        await QlikCloudHook(conn_id).aget_conn()
+
+
+def test_limits_of_the_connection_are_obeyed(qlik_sandbox: Sandbox, set_connection: SetConnection) -> None:
+    extra = {"tier1_limit": 1, "max_rate_limit_wait": 0}
+    conn_id = set_connection(host=qlik_sandbox.url, password=qlik_sandbox.api_key, extra=extra)
+    client = QlikCloudHook(conn_id).get_conn()
+
+    client.me()
+
+    with pytest.raises(QlikRateLimitError):
+        client.me()
+    assert len(qlik_sandbox.journal) == 1
+
+
+def test_limits_of_the_configuration_are_obeyed(
+    hook: QlikCloudHook, qlik_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__QLIK_CLOUD__TIER1_LIMIT", "1")
+    monkeypatch.setenv("AIRFLOW__QLIK_CLOUD__MAX_RATE_LIMIT_WAIT", "0")
+
+    hook.get_conn().me()
+
+    with pytest.raises(QlikRateLimitError):
+        hook.get_conn().me()
+
+
+def test_wrong_configuration_names_the_option(hook: QlikCloudHook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__QLIK_CLOUD__TIER1_LIMIT", "plenty")
+
+    with pytest.raises(QlikConfigurationError, match=r"Airflow option \[qlik_cloud\] tier1_limit"):
+        hook.get_conn()
+
+
+# --- methods ---------------------------------------------------------------------------------------------
+
+
+def test_data_asset_life(hook: QlikCloudHook, qlik_sandbox: Sandbox) -> None:
+    store = qlik_sandbox.add_store(name="Sales")
+    asset = {"technicalName": "orders", "appType": "test", "dataStoreInfo": {"id": store}}
+
+    created = hook.create_data_asset(asset)
+    assert created.id is not None
+    found = hook.find_data_asset(store, "orders")
+    assert found is not None
+    assert found.id == created.id
+    updated = hook.update_data_asset(created.id, {**asset, "version": created.version, "name": "Orders"})
+    assert updated.name == "Orders"
+    hook.patch_data_asset(created.id, [{"op": "add", "path": "/description", "value": "All orders"}])
+    assert hook.get_data_asset(created.id, projections=["description"]).description == "All orders"
+    hook.upsert_data_asset({**asset, "name": "All orders"})
+    hook.set_data_freshness(created.id, "2026-05-01T10:00:00Z")
+    assert [entry.name for entry in hook.list_data_assets([store], sort=["name"])] == ["All orders"]
+    assert qlik_sandbox.assets[created.id]["dataFreshness"].startswith("2026-05-01T10:00:00")
+    hook.delete_data_assets([created.id])
+    assert qlik_sandbox.assets == {}
+
+
+def test_list_is_read_page_by_page(hook: QlikCloudHook, qlik_sandbox: Sandbox) -> None:
+    store = qlik_sandbox.add_store(name="Sales")
+    for number in range(101):
+        qlik_sandbox.add_asset(store, technicalName=f"table-{number}")
+
+    first = next(hook.list_data_assets())
+
+    assert first.id
+    assert len(qlik_sandbox.journal.requests(path="/api/v1/data-stores/")) == 1
+
+
+# --- test_connection -------------------------------------------------------------------------------------
+
+
+def test_test_connection_names_user_and_tenant(hook: QlikCloudHook, qlik_sandbox: Sandbox) -> None:
+    user = hook.get_conn().me()
+
+    succeeded, message = hook.test_connection()
+
+    assert succeeded
+    assert qlik_sandbox.url in message
+    assert user["name"] in message
+    assert user["tenantId"] in message
+
+
+@pytest.mark.parametrize(
+    ("fields", "hint"),
+    [
+        ({"password": "not-a-known-key"}, "401"),
+        ({"password": None}, "There are no credentials"),
+        ({"host": "http://tenant.eu.qlikcloud.com"}, "clear text"),
+        ({"host": "https://tenant.invalid"}, "tenant.invalid"),
+        ({"host": "http://127.0.0.1:9"}, "127.0.0.1:9"),
+        ({"extra": {"retries": 1}}, "did you mean 'max_retries'?"),
+        ({"extra": {"rate_limit_store": "airflow-connection:missing"}}, "missing"),
+    ],
+)
+def test_test_connection_says_what_to_mend(
+    fields: dict[str, Any], hint: str, qlik_sandbox: Sandbox, set_connection: SetConnection
+) -> None:
+    conn_id = set_connection(**{"host": qlik_sandbox.url, "password": qlik_sandbox.api_key, **fields})
+
+    succeeded, message = QlikCloudHook(conn_id).test_connection()
+
+    assert not succeeded
+    assert hint in message
+
+
+def test_test_connection_reports_a_missing_connection() -> None:
+    succeeded, message = QlikCloudHook("no_such_connection").test_connection()
+
+    assert not succeeded
+    assert "no_such_connection" in message
+
+
+def test_test_connection_explains_an_unknown_certificate(
+    tls_tenant: tuple[str, Path], set_connection: SetConnection
+) -> None:
+    url, _ = tls_tenant
+    conn_id = set_connection(host=url, password="key-123456")
+
+    succeeded, message = QlikCloudHook(conn_id).test_connection()
+
+    assert not succeeded
+    assert "certificate" in message
+    assert "'verify'" in message
+
+
+@pytest.mark.parametrize("bundle", [True, False], ids=["bundle", "unverified"])
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+def test_verify_of_the_connection_is_obeyed(
+    bundle: bool, tls_tenant: tuple[str, Path], set_connection: SetConnection
+) -> None:
+    url, certificate = tls_tenant
+    verify = str(certificate) if bundle else False
+    conn_id = set_connection(host=url, password="key-123456", extra={"verify": verify})
+
+    assert QlikCloudHook(conn_id).test_connection()[0]
+
+
+def test_proxy_of_the_connection_is_used(qlik_sandbox: Sandbox, set_connection: SetConnection) -> None:
+    conn_id = set_connection(
+        host=qlik_sandbox.url,
+        password=qlik_sandbox.api_key,
+        extra={"proxies": {"http": "http://me:proxy-pass-1@127.0.0.1:9"}},
+    )
+
+    succeeded, message = QlikCloudHook(conn_id).test_connection()
+
+    assert not succeeded
+    assert "proxy" in message.lower()
+    assert "proxy-pass-1" not in message
+
+
+@pytest.mark.parametrize(
+    ("fault", "hint"),
+    [
+        (Fault(kind="status", status=403), "403"),
+        (Fault(kind="html", status=200), "html"),
+        (Fault(kind="status", status=503, times=None), "503"),
+        (Fault(kind="status", status=429, headers={"Retry-After": "120"}, times=None), "429"),
+        (Fault(kind="drop", times=None), "127.0.0.1"),
+    ],
+)
+def test_test_connection_reports_an_error_at_once(
+    fault: Fault, hint: str, hook: QlikCloudHook, qlik_sandbox: Sandbox
+) -> None:
+    qlik_sandbox.add_fault(fault)
+    started = time.monotonic()
+
+    succeeded, message = hook.test_connection()
+
+    assert not succeeded
+    assert hint in message.lower()
+    assert len(qlik_sandbox.journal.requests(path="/api/v1/users/me")) == 1
+    assert time.monotonic() - started < 5
+
+
+def test_test_connection_does_not_wait_for_a_slow_tenant(
+    hook: QlikCloudHook, qlik_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qlik_cloud, "_TEST_TIMEOUT_SECONDS", (0.5, 0.5))
+    qlik_sandbox.add_fault(Fault(kind="delay", seconds=30))
+    started = time.monotonic()
+
+    succeeded, _ = hook.test_connection()
+
+    assert not succeeded
+    assert time.monotonic() - started < 5
+
+
+def test_test_connection_does_not_wait_for_the_rate_limit(
+    qlik_sandbox: Sandbox, set_connection: SetConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qlik_cloud, "_TEST_RATE_LIMIT_WAIT_SECONDS", 0.0)
+    conn_id = set_connection(host=qlik_sandbox.url, password=qlik_sandbox.api_key, extra={"tier1_limit": 1})
+    hook = QlikCloudHook(conn_id)
+
+    assert hook.test_connection()[0]
+    succeeded, message = hook.test_connection()
+
+    assert not succeeded
+    assert "max_rate_limit_wait" in message
+
+
+# --- other ways to write a connection --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "extra", [{}, {"timeout": "30"}, {"timeout": [5, 30], "verify": True, "max_retries": 2}]
+)
+def test_connection_survives_a_round_trip_as_uri(
+    extra: dict[str, Any], hook: QlikCloudHook, qlik_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As Airflow's api-server does it for the "Test" button.
+    connection = Connection(
+        conn_id="saved",
+        conn_type="qlik_cloud",
+        host=qlik_sandbox.url,
+        password=qlik_sandbox.api_key,
+        extra=json.dumps(extra),
+    )
+    monkeypatch.setenv("AIRFLOW_CONN_TRANSIENT", connection.get_uri())
+
+    assert QlikCloudHook("transient").test_connection()[0]
+
+
+@pytest.mark.parametrize(
+    ("uri", "base_url"),
+    [
+        ("qlik-cloud://:key-1@tenant.eu.qlikcloud.com", "https://tenant.eu.qlikcloud.com"),
+        ("qlik-cloud://:key-1@tenant.eu.qlikcloud.com/https", "https://tenant.eu.qlikcloud.com"),
+        (
+            "qlik-cloud://:key-1@tenant.eu.qlikcloud.com:8443/?timeout=30",
+            "https://tenant.eu.qlikcloud.com:8443",
+        ),
+        ("qlik-cloud://https://:key-1@tenant.eu.qlikcloud.com", "https://tenant.eu.qlikcloud.com"),
+        ("qlik-cloud://http://:key-1@127.0.0.1:8080/?verify=False", "http://127.0.0.1:8080"),
+        ("qlik-cloud://id:secret@tenant.eu.qlikcloud.com/?scope=a", "https://tenant.eu.qlikcloud.com"),
+    ],
+)
+def test_connection_may_be_a_uri(uri: str, base_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_BY_URI", uri)
+
+    assert QlikCloudHook("by_uri").get_conn().base_url == base_url
+
+
+def test_airflow_finds_the_hook_of_a_connection(qlik_conn_id: str) -> None:
+    hook = BaseHook.get_hook(qlik_conn_id)
+
+    assert isinstance(hook, QlikCloudHook)
+    assert hook.qlik_conn_id == qlik_conn_id
+
+
+# --- secrets ---------------------------------------------------------------------------------------------
+
+
+def test_pickled_hook_holds_no_secret_and_works(hook: QlikCloudHook, qlik_sandbox: Sandbox) -> None:
+    hook.get_conn().me()
+
+    pickled = pickle.dumps(hook)
+
+    assert qlik_sandbox.api_key.encode() not in pickled
+    assert pickle.loads(pickled).get_conn().me()["id"]
+
+
+def test_no_secret_in_logs_and_reprs(
+    qlik_sandbox: Sandbox, set_connection: SetConnection, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    conn_id = set_connection(
+        host=qlik_sandbox.url,
+        login=qlik_sandbox.client_id,
+        password=qlik_sandbox.client_secret,
+        extra={"rate_limit_store": "airflow-connection:store"},
+    )
+    set_connection("store", conn_type="redis", host="127.0.0.1", port=9, password="redis-pass-1")
+    hook = QlikCloudHook(conn_id)
+
+    hook.get_conn().me()
+
+    shown = f"{caplog.text} {hook!r} {hook.get_conn()!r} {hook.__dict__}"
+    assert qlik_sandbox.client_secret not in shown
+    assert "redis-pass-1" not in shown
+    assert "Bearer" not in shown
+
+
+def test_airflow_masks_the_secrets_of_a_connection(
+    set_connection: SetConnection, key_pair: tuple[str, str]
+) -> None:
+    private, _ = key_pair
+    conn_id = set_connection(
+        host="tenant.eu.qlikcloud.com",
+        login="client-1",
+        extra={
+            "private_key": private,
+            "key_id": "key-1",
+            "proxies": {"https": "http://me:proxy-pass-1@127.0.0.1:9"},
+            "rate_limit_store": "airflow-connection:store",
+        },
+    )
+    set_connection("store", conn_type="redis", host="127.0.0.1", port=9, password="redis-pass-1")
+
+    QlikCloudHook(conn_id).get_conn()
+
+    secrets = [*private.splitlines()[1:-1], "proxy-pass-1", "redis-pass-1"]
+    assert [redact(f"before {secret} after") for secret in secrets] == ["before *** after"] * len(secrets)
+
+
+def test_airflow_masks_oauth_tokens(
+    qlik_sandbox: Sandbox, set_connection: SetConnection, state_directory: Any
+) -> None:
+    conn_id = set_connection(
+        host=qlik_sandbox.url, login=qlik_sandbox.client_id, password=qlik_sandbox.client_secret
+    )
+
+    QlikCloudHook(conn_id).get_conn().me()
+
+    (file,) = state_directory.rglob("token-*.json")
+    token = json.loads(file.read_text())["value"]
+    assert redact(f"before {token} after") == "before *** after"
