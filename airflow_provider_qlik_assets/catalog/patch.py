@@ -60,7 +60,7 @@ def patch_data_asset(
         if missing and expected_version not in {None, current.version}:
             raise QlikConflictError.without_request(
                 409,
-                f"Data asset {data_asset_id} has version {current.version}, version {expected_version} was expected.",
+                f"Data asset {data_asset_id} has version {current.version}, not {expected_version}.",
             )
         return missing
 

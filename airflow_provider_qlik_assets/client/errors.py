@@ -129,7 +129,7 @@ class QlikApiError(QlikCloudError):
             return f"{self.context} {self.next_step}"
         trace = f"Qlik trace id {self.trace_id}: " if self.trace_id else ""
         details = "; ".join(str(error) for error in self.errors)
-        details = f": {shorten(details)}" if details else ""
+        details = f": {shorten(details).rstrip('.')}" if details else ""
         status = f"{self.http_status} {_phrase(self.http_status)}".rstrip()
         return f"{trace}{self.method} {self.url} answered {status}{details}. {self.context or self.next_step}"
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from airflow_provider_qlik_assets.client.errors import (
+    QlikApiError,
     QlikCloudError,
     QlikConnectionError,
     QlikResponseError,
@@ -95,6 +96,8 @@ class RetryPolicy:
 
 def outcome_is_unknown(error: QlikCloudError) -> bool:
     """Return whether a write that failed with this error may have been carried out all the same."""
+    if isinstance(error, QlikApiError) and error.repeated:
+        return True
     if isinstance(error, QlikConnectionError):
         return error.request_sent
     return isinstance(error, (QlikServerError, QlikResponseError))

@@ -344,4 +344,4 @@ def _root_cause(error: BaseException) -> BaseException:
 
 
 def _describe(cause: BaseException) -> str:
-    return shorten(f"{type(cause).__name__}: {str(cause).rpartition('>: ')[2]}", 160)
+    return shorten(f"{type(cause).__name__}: {str(cause).rpartition('): ')[2]}", 160)
