@@ -1,0 +1,97 @@
+"""Arguments of operators and sensors: templates until the task runs, plain values then."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import date, timedelta
+from typing import Any
+
+from airflow_provider_qlik_assets.client.errors import QlikValidationError, shorten
+from airflow_provider_qlik_assets.client.json_patch import JsonPatchOperation
+from airflow_provider_qlik_assets.client.models import DataAsset
+
+_TEMPLATE_MARKS = ("{{", "{%", "{#")
+_PLAIN_TYPES = (bool, int, float, date, timedelta, type(None))
+
+
+def templatable(value: Any) -> Any:
+    """Return a value as plain dicts and lists, inside of which Airflow renders templates."""
+    if isinstance(value, (DataAsset, JsonPatchOperation)):
+        return value.to_json()
+    if isinstance(value, Mapping):
+        return {key: templatable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [templatable(item) for item in value]
+    return value
+
+
+def is_known(value: Any) -> bool:
+    """Return whether a value is final already, so neither a template nor the output of another task."""
+    if isinstance(value, str):
+        return not any(mark in value for mark in _TEMPLATE_MARKS)
+    if isinstance(value, Mapping):
+        return all(is_known(key) and is_known(item) for key, item in value.items())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return all(is_known(item) for item in value)
+    return isinstance(value, _PLAIN_TYPES)
+
+
+def check_when_parsed(check: Callable[..., Any], *arguments: Any) -> None:
+    """Run a check of arguments now if all of them are known; otherwise it has to wait for the task."""
+    if all(is_known(argument) for argument in arguments):
+        check(*arguments)
+
+
+def check_known_fields(fields: Any) -> None:
+    """Check the names of a data asset's fields, and those values that are known already.
+
+    :raises QlikValidationError: naming everything that is wrong.
+    """
+    if isinstance(fields, Mapping):
+        DataAsset.parse({name: value if is_known(value) else None for name, value in fields.items()})
+
+
+def from_rendered(value: Any, name: str) -> Any:
+    """Return a rendered argument as an object; a template renders to text unless the DAG asks otherwise.
+
+    :param value: as rendered; text that looks like a JSON object or list is parsed.
+    :param name: name of the argument, for the message.
+    :raises QlikValidationError: if it looks like JSON but is not.
+    """
+    if not isinstance(value, str) or not value.strip().startswith(("[", "{")):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise QlikValidationError(
+            f"{name} was rendered to text that is not JSON: {shorten(value, 80)!r}. Add the filter tojson to "
+            "the template, pass the task's output itself, or set render_template_as_native_obj on the DAG."
+        ) from None
+
+
+def as_bool(value: Any, name: str) -> bool:
+    """Return a rendered flag; a template renders to text, and the text "False" must not count as true.
+
+    :raises QlikValidationError: if it is neither true nor false.
+    """
+    if isinstance(value, str):
+        value = {"true": True, "1": True, "false": False, "0": False}.get(value.strip().lower(), value)
+    if not isinstance(value, bool):
+        raise QlikValidationError(f"{name} is true or false, not {shorten(repr(value), 60)}.")
+    return value
+
+
+def as_int(value: Any, name: str) -> int | None:
+    """Return a rendered whole number; nothing, or a template that rendered to nothing, is ``None``.
+
+    :raises QlikValidationError: if it is something else.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        if text in {"", "None"}:
+            return None
+        value = int(text) if text.isascii() and text.isdecimal() else value
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise QlikValidationError(f"{name} is a whole number, not {shorten(repr(value), 60)}.")
+    return value

@@ -1,0 +1,36 @@
+"""How the errors of Qlik Cloud end an Airflow task."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_qlik_assets.client.errors import (
+    QlikAuthenticationError,
+    QlikBadRequestError,
+    QlikConfigurationError,
+    QlikDataAssetExistsError,
+    QlikPermissionError,
+    QlikValidationError,
+)
+
+PERMANENT_ERRORS = (
+    QlikAuthenticationError,
+    QlikBadRequestError,
+    QlikConfigurationError,
+    QlikDataAssetExistsError,
+    QlikPermissionError,
+    QlikValidationError,
+)
+"""Errors that no retry can heal."""
+
+
+@contextlib.contextmanager
+def permanent_errors_fail_the_task() -> Iterator[None]:
+    """Turn errors that no retry can heal into ``AirflowFailException``, which ends a task without retries."""
+    try:
+        yield
+    except PERMANENT_ERRORS as error:
+        raise AirflowFailException(str(error)) from error

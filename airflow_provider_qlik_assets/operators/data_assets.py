@@ -1,0 +1,252 @@
+"""Operators that register, change and delete the data assets of Qlik Cloud.
+
+All may be run again at any time, mapped with ``.partial().expand()`` and templated, nested values included.
+Errors that no retry can heal (status 400, 401, 403, a wrong configuration or argument) fail the task without
+retries. Arguments that are no templates are checked when the DAG is parsed.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pendulum
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_qlik_assets.arguments import (
+    as_bool,
+    as_int,
+    check_known_fields,
+    check_when_parsed,
+    from_rendered,
+    templatable,
+)
+from airflow_provider_qlik_assets.catalog.deletion import check_ids, delete_data_assets
+from airflow_provider_qlik_assets.catalog.freshness import set_data_freshness_of_many
+from airflow_provider_qlik_assets.catalog.patch import check_patch, patch_data_asset
+from airflow_provider_qlik_assets.catalog.results import Result, summarize
+from airflow_provider_qlik_assets.catalog.upsert import IfExists, check_upsert, upsert_data_asset
+from airflow_provider_qlik_assets.client.instants import parse_instant
+from airflow_provider_qlik_assets.failures import permanent_errors_fail_the_task
+from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_qlik_assets.client import DataAsset, JsonPatchOperation, QlikCloudClient
+
+
+class _QlikOperator(BaseOperator):
+    """What the operators have in common: the connection, and how errors end the task."""
+
+    ui_color = "#d5f0e1"
+
+    def __init__(self, *, qlik_conn_id: str = QlikCloudHook.default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.qlik_conn_id = qlik_conn_id
+
+    @cached_property
+    def hook(self) -> QlikCloudHook:
+        """Hook of the connection; nothing is looked up before its first call."""
+        return QlikCloudHook(self.qlik_conn_id)
+
+    def execute(self, context: Context) -> Any:  # noqa: ARG002 - Airflow's signature
+        """Do the work and return the result for XCom."""
+        with permanent_errors_fail_the_task():
+            try:
+                return self._execute(self.hook.get_conn())
+            finally:
+                self.hook.close()
+
+    @abstractmethod
+    def _execute(self, client: QlikCloudClient) -> Any: ...
+
+    def _logged(self, result: Result) -> Result:
+        self.log.info("%s.", result)
+        return result
+
+    def _summary(self, results: Iterable[Result]) -> dict[str, Any]:
+        return summarize(self._logged(result) for result in results)
+
+    def _argument(self, name: str) -> Any:
+        return from_rendered(getattr(self, name), name)
+
+
+class QlikUpsertDataAssetOperator(_QlikOperator):
+    """Register a data asset, or set the given fields of the one that exists.
+
+    With an ``id``, that data asset is meant; without, the one of the same data store and technical name.
+    Fields that are not given stay as they are, ``data_freshness`` never goes back, and nothing is written
+    when nothing differs.
+
+    :param data_asset: the fields to set, with the API's names or their snake_case forms.
+    :param if_exists: what to do with an existing data asset: ``update`` (default), ``skip`` or ``fail``.
+    :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
+    :return: ``{"id", "action", "version", "changed_fields", "data_asset"}``; ``action`` is ``created``,
+        ``updated``, ``unchanged`` or ``skipped``.
+    """
+
+    template_fields: Collection[str] = ("data_asset", "if_exists", "qlik_conn_id")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"data_asset": "json"}
+
+    def __init__(
+        self,
+        *,
+        data_asset: DataAsset | Mapping[str, Any],
+        if_exists: IfExists = "update",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.data_asset = templatable(data_asset)
+        self.if_exists = if_exists
+        check_known_fields(self.data_asset)
+        check_when_parsed(check_upsert, self.data_asset, if_exists)
+
+    def _execute(self, client: QlikCloudClient) -> dict[str, Any]:
+        return self._logged(upsert_data_asset(client, self._argument("data_asset"), self.if_exists)).to_json()
+
+
+class QlikPatchDataAssetOperator(_QlikOperator):
+    """Change a data asset; nothing is written if it is as wished already.
+
+    :param data_asset_id: id of the data asset.
+    :param operations: JSON Patch (RFC 6902) operations, applied as they are. Those that append to an array do
+        so again on each run, unless a ``test`` or ``expected_version`` prevents it.
+    :param changes: values by field, in place of ``operations``: ``None`` clears a field, ``properties`` are
+        set key by key, and ``data_freshness`` never goes back.
+    :param expected_version: fail if the data asset has another version and is not as wished.
+    :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
+    :return: ``{"id", "action", "version", "changed_fields", "data_asset"}``; ``action`` is ``updated`` or
+        ``unchanged``.
+    """
+
+    template_fields: Collection[str] = (
+        "data_asset_id",
+        "operations",
+        "changes",
+        "expected_version",
+        "qlik_conn_id",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"operations": "json", "changes": "json"}
+
+    def __init__(
+        self,
+        *,
+        data_asset_id: str,
+        operations: Sequence[JsonPatchOperation | Mapping[str, Any]] | None = None,
+        changes: Mapping[str, Any] | None = None,
+        expected_version: int | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.data_asset_id = data_asset_id
+        self.operations = templatable(operations)
+        self.changes = templatable(changes)
+        self.expected_version = expected_version
+        check_known_fields(self.changes)
+        check_when_parsed(check_ids, data_asset_id)
+        check_when_parsed(as_int, expected_version, "expected_version")
+        check_when_parsed(check_patch, self.operations, self.changes)
+
+    def _execute(self, client: QlikCloudClient) -> dict[str, Any]:
+        patched = patch_data_asset(
+            client,
+            self.data_asset_id,
+            operations=self._argument("operations"),
+            changes=self._argument("changes"),
+            expected_version=as_int(self.expected_version, "expected_version"),
+        )
+        return self._logged(patched).to_json()
+
+
+class QlikUpdateDataFreshnessOperator(_QlikOperator):
+    """Stamp data assets with the instant at which their source data was last changed, typically after a load.
+
+    An older instant does not overwrite a newer one: two loads may finish out of order. One data asset that
+    fails does not keep the others from being stamped.
+
+    :param data_asset_ids: ids of the data assets.
+    :param data_freshness: timezone-aware instant, or RFC 3339 text; ``None`` is the moment the task runs.
+    :param allow_backwards: whether an older instant may replace a newer one.
+    :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
+    :return: ``{"counts": {action: n}, "results": [...]}``; actions are ``updated`` and ``unchanged``.
+    """
+
+    template_fields: Collection[str] = (
+        "data_asset_ids",
+        "data_freshness",
+        "allow_backwards",
+        "qlik_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        data_asset_ids: str | Iterable[str],
+        data_freshness: datetime | str | None = None,
+        allow_backwards: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.data_asset_ids = templatable(data_asset_ids)
+        self.data_freshness = data_freshness
+        self.allow_backwards = allow_backwards
+        check_when_parsed(check_ids, self.data_asset_ids)
+        check_when_parsed(parse_instant, data_freshness or pendulum.now("UTC"))
+        check_when_parsed(as_bool, allow_backwards, "allow_backwards")
+
+    def _execute(self, client: QlikCloudClient) -> dict[str, Any]:
+        return self._summary(
+            set_data_freshness_of_many(
+                client,
+                self._argument("data_asset_ids"),
+                self.data_freshness or pendulum.now("UTC"),
+                allow_backwards=as_bool(self.allow_backwards, "allow_backwards"),
+            )
+        )
+
+
+class QlikDeleteDataAssetsOperator(_QlikOperator):
+    """Delete data assets with all that belongs to them; one that is gone already is no failure.
+
+    :param data_asset_ids: ids of the data assets.
+    :param max_deletions: fail before the first is deleted if more of them exist.
+    :param dry_run: only say what would be deleted.
+    :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
+    :return: ``{"counts": {action: n}, "results": [...], "dry_run": ...}``; actions are ``deleted`` and
+        ``missing``, each result shows the data asset as it was.
+    """
+
+    template_fields: Collection[str] = ("data_asset_ids", "max_deletions", "plan_only", "qlik_conn_id")
+    ui_color = "#f6d5d5"
+
+    def __init__(
+        self,
+        *,
+        data_asset_ids: str | Iterable[str],
+        max_deletions: int | str | None = None,
+        dry_run: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.data_asset_ids = templatable(data_asset_ids)
+        self.max_deletions = max_deletions
+        self.plan_only = dry_run  # BaseOperator has a method dry_run()
+        check_when_parsed(check_ids, self.data_asset_ids)
+        check_when_parsed(as_int, max_deletions, "max_deletions")
+        check_when_parsed(as_bool, dry_run, "dry_run")
+
+    def _execute(self, client: QlikCloudClient) -> dict[str, Any]:
+        dry_run = as_bool(self.plan_only, "dry_run")
+        if dry_run:
+            self.log.info("Dry run: nothing is deleted, this is what would be.")
+        results = delete_data_assets(
+            client,
+            self._argument("data_asset_ids"),
+            max_deletions=as_int(self.max_deletions, "max_deletions"),
+            dry_run=dry_run,
+        )
+        return {**self._summary(results), "dry_run": dry_run}
