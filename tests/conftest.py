@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import DAG
+
     from airflow_provider_qlik_assets.sandbox import Sandbox
 
 _home = Path(tempfile.mkdtemp(prefix="qlik-assets-tests-"))
@@ -28,6 +31,9 @@ os.environ.update(
         "AIRFLOW__CORE__DAGS_FOLDER": str(_home / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
+        # Airflow 2 warns on import about this default, and SQLAlchemy about Airflow 2.
+        "AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY": "True",
+        "SQLALCHEMY_SILENCE_UBER_WARNING": "1",
         # A proxy of this machine must not come between a test and its own server.
         "NO_PROXY": "127.0.0.1,localhost,::1",
         "no_proxy": "127.0.0.1,localhost,::1",
@@ -61,3 +67,40 @@ def set_connection(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 def qlik_conn_id(qlik_sandbox: Sandbox, set_connection: Callable[..., str]) -> str:
     """Id of an Airflow connection to the sandbox, with an API key."""
     return set_connection(host=qlik_sandbox.url, password=qlik_sandbox.api_key)
+
+
+@pytest.fixture(scope="session")
+def airflow_db() -> None:
+    """Create Airflow's database, once for the session."""
+    from airflow.utils.db import initdb  # noqa: PLC0415 - most tests need no Airflow
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        initdb()
+
+
+@pytest.fixture
+def run_dag(airflow_db: None) -> Callable[[DAG], Any]:
+    """Run an in-memory Dag in this process, its triggers included: ``run_dag(dag)`` -> Dag run."""
+
+    def run(dag: DAG) -> Any:
+        # Airflow's own deprecations, in the database and in what a task run imports.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _store(dag)
+            return dag.test()
+
+    return run
+
+
+def _store(dag: DAG) -> None:
+    """Put a Dag into the database, without which Airflow 3 does not run it."""
+    try:
+        from airflow.dag_processing.bundles.manager import DagBundlesManager  # noqa: PLC0415
+        from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db  # noqa: PLC0415
+    except ImportError:  # Airflow 2
+        return
+    bag = DagBag(dag_folder=os.devnull, bundle_path=Path(os.devnull), bundle_name="dags-folder")
+    bag.bag_dag(dag)
+    DagBundlesManager().sync_bundles_to_db()
+    sync_bag_to_db(bag, "dags-folder", None)

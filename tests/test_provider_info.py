@@ -216,12 +216,12 @@ def test_examples_can_be_given() -> None:
 def test_configuration_has_the_options_that_connections_take_defaults_from() -> None:
     section = get_provider_info()["config"]["qlik_cloud"]
 
-    assert set(section["options"]) == {
-        "tier1_limit",
-        "tier2_limit",
-        "rate_limit_window",
-        "rate_limit_store",
-        "max_rate_limit_wait",
+    assert {name: option["default"] for name, option in section["options"].items()} == {
+        "tier1_limit": "5000",
+        "tier2_limit": "500",
+        "rate_limit_window": "300",
+        "rate_limit_store": None,
+        "max_rate_limit_wait": "3600",
     }
     assert section["options"]["tier1_limit"]["type"] == "integer"
     assert section["options"]["rate_limit_window"]["type"] == "float"

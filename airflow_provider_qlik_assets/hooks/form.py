@@ -77,7 +77,7 @@ def config_section() -> dict[str, Any]:
                     "version_added": _FIRST_RELEASE,
                     "type": _CONFIG_TYPES[field.form_type],
                     "example": field.example,
-                    "default": None,
+                    "default": None if field.default is None else f"{field.default:g}",
                     # The URL of a store may hold a password.
                     "sensitive": field.name == "rate_limit_store",
                 }

@@ -83,7 +83,9 @@ class QlikCloudHook(BaseHook):
     async def aget_conn(self) -> QlikCloudClient:
         """Return the client of the connection from the event loop of a trigger, without blocking it.
 
-        Afterwards the hook's methods no longer look anything up and may be called in worker threads.
+        Afterwards the hook's methods no longer look anything up and may be called in worker threads. They do
+        not wait there: what would be repeated or would have to wait for the rate limit raises at once, and the
+        trigger waits in its event loop instead.
 
         :raises QlikConfigurationError: if the connection cannot work, naming the field to mend.
         """
@@ -91,7 +93,7 @@ class QlikCloudHook(BaseHook):
             connection = await get_async_connection(self.qlik_conn_id, hook=self)
             # It reads files and masks secrets. Not with asyncio.to_thread: from a triggerer, only threads of
             # asgiref reach the supervisor on every supported Airflow.
-            settings = await sync_to_async(self._settings, thread_sensitive=False)(connection)
+            settings = _for_polling(await sync_to_async(self._settings, thread_sensitive=False)(connection))
             store = (
                 await get_async_connection(settings.store_conn_id, hook=self)
                 if settings.store_conn_id
@@ -210,6 +212,10 @@ def _new_client(settings: ConnectionSettings, store: Connection | None) -> QlikC
         max_rate_limit_wait=settings.max_rate_limit_wait,
         user_agent=f"apache-airflow/{airflow_version}",
     )
+
+
+def _for_polling(settings: ConnectionSettings) -> ConnectionSettings:
+    return replace(settings, max_retries=0, max_retry_wait=0.0, max_rate_limit_wait=0.0)
 
 
 def _for_test(settings: ConnectionSettings) -> ConnectionSettings:

@@ -29,9 +29,7 @@ from airflow_provider_qlik_assets.hooks.fields import (
 _OLD_PREFIX = f"extra__{CONNECTION_TYPE}__"
 _PEM = re.compile(r"-----BEGIN ([A-Z ]+)-----(.*?)-----END \1-----", re.DOTALL)
 _SHORTEST_MASKED_LINE = 16
-_REDIS_OPTIONS = frozenset(
-    {"ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname"}
-)
+_REDIS_OPTIONS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname")
 
 
 class AirflowConnection(Protocol):

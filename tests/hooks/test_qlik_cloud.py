@@ -167,6 +167,17 @@ async def test_aget_conn_makes_the_same_client_from_the_event_loop(
     assert (await asyncio.to_thread(client.me))["id"]
 
 
+async def test_aget_conn_looks_up_the_connection_of_the_store(
+    qlik_sandbox: Sandbox, set_connection: SetConnection
+) -> None:
+    extra = {"rate_limit_store": "airflow-connection:store"}
+    conn_id = set_connection(host=qlik_sandbox.url, password=qlik_sandbox.api_key, extra=extra)
+    set_connection("store", conn_type="http")
+
+    with pytest.raises(QlikConfigurationError, match="'store' of type 'http'"):
+        await QlikCloudHook(conn_id).aget_conn()
+
+
 async def test_aget_conn_explains_a_wrong_connection(set_connection: SetConnection) -> None:
     conn_id = set_connection(host="tenant.eu.qlikcloud.com")
 
