@@ -1,0 +1,112 @@
+"""When to stop waiting for the freshness of data assets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+import pendulum
+
+from airflow_provider_qlik_assets.catalog.deletion import check_ids
+from airflow_provider_qlik_assets.client.client import QlikCloudClient
+from airflow_provider_qlik_assets.client.errors import QlikNotFoundError, QlikValidationError
+from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
+
+Match = Literal["all", "any"]
+Freshness = dict[str, pendulum.DateTime | None]
+"""``dataFreshness`` by data asset id; ``None`` for one that was never stamped, or does not exist."""
+
+
+@dataclass(frozen=True)
+class FreshnessCondition:
+    """That data assets were changed since an instant.
+
+    :param data_asset_ids: ids of the data assets, at least one.
+    :param fresh_since: the instant; a ``dataFreshness`` equal to it counts.
+    :param match: whether ``all`` or ``any`` of them must be fresh.
+    :param missing_ok: whether to wait for a data asset that does not exist, too.
+    """
+
+    data_asset_ids: tuple[str, ...]
+    fresh_since: pendulum.DateTime
+    match: Match = "all"
+    missing_ok: bool = False
+
+    @classmethod
+    def parse(
+        cls,
+        data_asset_ids: str | Iterable[str],
+        fresh_since: datetime | str,
+        match: str = "all",
+        missing_ok: bool = False,
+    ) -> FreshnessCondition:
+        """Return a condition from a caller's arguments.
+
+        :raises QlikValidationError: naming what is wrong.
+        """
+        ids = tuple(check_ids(data_asset_ids))
+        if not ids:
+            raise QlikValidationError("data_asset_ids is empty: name at least one data asset to wait for.")
+        return cls(ids, parse_instant(fresh_since), check_match(match), missing_ok)
+
+    def read(self, client: QlikCloudClient) -> Freshness:
+        """Return the freshness of the data assets, with one request each.
+
+        :raises QlikNotFoundError: if one does not exist and that is not allowed.
+        """
+        freshness: Freshness = {}
+        for data_asset_id in self.data_asset_ids:
+            try:
+                asset = client.get_data_asset(data_asset_id, projections=["id", "dataFreshness"])
+                freshness[data_asset_id] = asset.data_freshness
+            except QlikNotFoundError:
+                if not self.missing_ok:
+                    raise
+                freshness[data_asset_id] = None
+        return freshness
+
+    def is_met(self, freshness: Freshness) -> bool:
+        """Return whether the wait is over."""
+        fresh = (self._is_fresh(freshness[data_asset_id]) for data_asset_id in self.data_asset_ids)
+        return all(fresh) if self.match == "all" else any(fresh)
+
+    def describe_stale(self, freshness: Freshness) -> str:
+        """Return which data assets are not fresh, with the freshness that they have."""
+        stale = [
+            f"{data_asset_id} ({format_instant(instant) if instant else 'never stamped'})"
+            for data_asset_id, instant in freshness.items()
+            if not self._is_fresh(instant)
+        ]
+        shown = ", ".join(stale[:10]) + (f" and {len(stale) - 10} more" if len(stale) > 10 else "")
+        return f"not fresh since {format_instant(self.fresh_since)}: {shown}"
+
+    def _is_fresh(self, instant: pendulum.DateTime | None) -> bool:
+        return instant is not None and instant >= self.fresh_since
+
+
+def check_match(match: str) -> Match:
+    """Return how many data assets must be fresh.
+
+    :raises QlikValidationError: if it is neither ``all`` nor ``any``.
+    """
+    if match not in get_args(Match):
+        raise QlikValidationError(f"match is 'all' or 'any', not {match!r}.")
+    return match  # type: ignore[return-value]
+
+
+def freshness_to_json(freshness: Freshness) -> dict[str, str | None]:
+    """Return freshness as plain JSON: ``{id: "2026-01-31T06:30:00.000Z"}``."""
+    return {
+        data_asset_id: format_instant(instant) if instant else None
+        for data_asset_id, instant in freshness.items()
+    }
+
+
+def freshness_from_json(freshness: Mapping[str, Any]) -> Freshness:
+    """Return freshness from plain JSON."""
+    return {
+        data_asset_id: parse_instant(instant) if instant else None
+        for data_asset_id, instant in freshness.items()
+    }
