@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from typing import Any
@@ -95,3 +96,21 @@ def as_int(value: Any, name: str) -> int | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
         raise QlikValidationError(f"{name} is a whole number, not {shorten(repr(value), 60)}.")
     return value
+
+
+def as_seconds(value: Any, name: str) -> float:
+    """Return a rendered duration in seconds.
+
+    :raises QlikValidationError: if it is no ``timedelta`` and no number above 0.
+    """
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if isinstance(value, bool) or not 0 < seconds < math.inf:
+        raise QlikValidationError(
+            f"{name} is a timedelta or seconds above 0, not {shorten(repr(value), 60)}."
+        )
+    return seconds

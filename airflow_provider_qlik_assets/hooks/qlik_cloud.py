@@ -83,9 +83,9 @@ class QlikCloudHook(BaseHook):
     async def aget_conn(self) -> QlikCloudClient:
         """Return the client of the connection from the event loop of a trigger, without blocking it.
 
-        Afterwards the hook's methods no longer look anything up and may be called in worker threads. They do
-        not wait there: what would be repeated or would have to wait for the rate limit raises at once, and the
-        trigger waits in its event loop instead.
+        Afterwards the hook's methods no longer look anything up and may be called in worker threads. They
+        never wait there: what would be repeated, or would have to wait for the rate limit, raises at once,
+        and the trigger waits in its event loop instead.
 
         :raises QlikConfigurationError: if the connection cannot work, naming the field to mend.
         """
