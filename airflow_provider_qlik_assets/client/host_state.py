@@ -111,10 +111,11 @@ def locked(path: Path, *, timeout: float = _LOCK_TIMEOUT_SECONDS) -> Iterator[in
                 yield fd
                 return
         finally:
-            # Explicitly: a child that was forked meanwhile holds the same lock through its copy of fd.
-            with contextlib.suppress(OSError):
+            try:
+                # Explicitly: a child that was forked meanwhile holds the same lock through its copy of fd.
                 fcntl.flock(fd, fcntl.LOCK_UN)
-            os.close(fd)
+            finally:
+                os.close(fd)
 
 
 def read_private(path: Path) -> bytes | None:

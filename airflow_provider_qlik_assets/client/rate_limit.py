@@ -102,8 +102,7 @@ class RateLimiter:
         self._clock = clock
         self._sleep = sleep
         user = hashlib.sha256(f"{tenant.lower()}\n{identity}".encode()).hexdigest()[:32]
-        self._keys = {tier: f"{user}-tier{tier:d}" for tier in Tier}
-        self._quotas = {tier: limits.quota(tier) for tier in Tier}
+        self._shared = {tier: (f"{user}-tier{tier:d}", limits.quota(tier)) for tier in Tier}
 
     def acquire(self, tier: Tier, *, max_wait: float | None = None) -> float:
         """Wait until a request may be sent; call it right before sending.
@@ -114,7 +113,7 @@ class RateLimiter:
         :raises QlikRateLimitError: the wait would take longer; raised as soon as that is known, usually at
             once, with the expected seconds in ``retry_after``.
         """
-        key, quota = self._keys[tier], self._quotas[tier]
+        key, quota = self._shared[tier]
         longest = self._max_wait if max_wait is None else max_wait
         answer = self._store.ask(key, quota, 0, longest)
         if answer.granted:
@@ -142,14 +141,15 @@ class RateLimiter:
         :param tier: tier of the refused request.
         :param retry_after: seconds that the answer asked to wait.
         """
-        quota = self._quotas[tier]
+        key, quota = self._shared[tier]
         # Retry-After is in whole seconds, and the hosts that share the quota must not come back as one.
         slack = random.uniform(0.1, 1.0) * quota.window / 300  # noqa: S311 - no secret
-        self._store.penalize(self._keys[tier], quota, max(0.0, retry_after) + slack)
+        self._store.penalize(key, quota, max(0.0, retry_after) + slack)
 
     def wait_for(self, tier: Tier) -> float:
         """Return the expected wait of a request that would be sent now, in seconds, without reserving it."""
-        return self._store.ask(self._keys[tier], self._quotas[tier], 0, -1.0).delay
+        key, quota = self._shared[tier]
+        return self._store.ask(key, quota, 0, -1.0).delay
 
     def _why(self, tier: Tier, answer: Answer) -> str:
         if answer.penalized:

@@ -69,25 +69,20 @@ class FileStore(LedgerStore):
 
     def _apply(self, key: str, quota: Quota, operation: Callable[[Ledger], _T]) -> _T:
         path = self._paths.get(key)
-        expected = path is not None
+        is_known = path is not None
         if path is None:
             path = private_directory(self._directory) / f"{key}.quota"
         try:
             with locked(path) as fd:
-                if os.lseek(fd, 0, os.SEEK_END) == 0 and not expected:
-                    ledger = _new_ledger(fd)
+                content = os.pread(fd, _HEADER_SIZE, 0)
+                try:
+                    ledger = self._load(fd, content) if content or is_known else _new_ledger(fd)
                     result = operation(ledger)
-                else:
-                    try:
-                        ledger = self._load(fd)
-                        result = operation(ledger)
-                    except _DamagedError:
-                        logger.warning(
-                            "%s was damaged or deleted: pacing %g s of requests.", path, quota.window
-                        )
-                        ledger = _new_ledger(fd)
-                        ledger.start_slowly(self._clock(), quota)
-                        result = operation(ledger)
+                except _DamagedError:
+                    logger.warning("%s was damaged or deleted: pacing requests for %g s.", path, quota.window)
+                    ledger = _new_ledger(fd)
+                    ledger.start_slowly(self._clock(), quota)
+                    result = operation(ledger)
                 self._save(fd, ledger)
         except OSError as error:
             self._paths.pop(key, None)
@@ -97,8 +92,7 @@ class FileStore(LedgerStore):
         self._paths[key] = path
         return result
 
-    def _load(self, fd: int) -> Ledger:
-        content = os.pread(fd, _HEADER_SIZE, 0)
+    def _load(self, fd: int, content: bytes) -> Ledger:
         if len(content) < _HEADER_SIZE or _CHECKSUM.unpack_from(content, _HEADER.size)[0] != zlib.crc32(
             content[: _HEADER.size]
         ):
@@ -168,9 +162,9 @@ class _Ring:
 
 def _new_ledger(fd: int) -> Ledger:
     # Filled now, a full disk is noticed here and not by a grant that cannot be recorded.
-    os.ftruncate(fd, 0)
     if os.pwrite(fd, bytes(_FILE_SIZE), 0) < _FILE_SIZE:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.ftruncate(fd, _FILE_SIZE)
     return Ledger(_Ring(fd))
 
 

@@ -117,7 +117,8 @@ end
 
 local function penalize(retry_after)
   if s.count ~= s.penalty_count then
-    s.learned = math.max(math.min(sent_within(), allowed()) * 0.95, permits / 8)
+    local sent = math.min(sent_within(), allowed())
+    s.learned = math.max(sent * 0.98, allowed() / 2, permits / 8)
     s.paced_since = s.now
     s.paced_until = s.now + retry_after + window * recovery_windows
     s.penalty_count = s.count

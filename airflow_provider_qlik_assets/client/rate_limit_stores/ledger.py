@@ -20,7 +20,7 @@ MAX_PERMITS = 10_000
 MAX_QUEUE = 1_024
 PAUSES_PER_WINDOW = 30
 GRACES_PER_WINDOW = 60
-RECOVERY_WINDOWS = 12
+RECOVERY_WINDOWS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +138,9 @@ class Ledger:
         self.advance(clock)
         # Without a grant since the last 429, this one answers a request that was on its way by then.
         if self.count != self.penalty_count:
-            sent = self._sent_within(quota.window)
-            self.learned = max(min(sent, self._allowed(quota)) * 0.95, quota.permits / 8)
+            allowed = self._allowed(quota)
+            sent = min(self._sent_within(quota.window), allowed)
+            self.learned = max(sent * 0.98, allowed / 2, quota.permits / 8)
             self.paced_since = self.now
             self.paced_until = self.now + retry_after + quota.window * RECOVERY_WINDOWS
             self.penalty_count = self.count
