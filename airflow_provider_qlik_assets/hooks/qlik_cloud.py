@@ -224,7 +224,7 @@ def _for_test(settings: ConnectionSettings) -> ConnectionSettings:
     return replace(
         settings,
         timeout=(min(connect, longest_connect), min(read, longest_read)),
-        max_retries=0,
+        # No wait, no repetition: this holds for a 429 too, which max_retries does not count.
         max_retry_wait=0.0,
         max_rate_limit_wait=min(settings.max_rate_limit_wait, _TEST_RATE_LIMIT_WAIT_SECONDS),
     )

@@ -481,11 +481,11 @@ def test_airflow_masks_the_secrets_of_a_connection(
             "rate_limit_store": "airflow-connection:store",
         },
     )
-    set_connection("store", conn_type="redis", host="127.0.0.1", port=9, password="redis-pass-1")
+    set_connection("store", conn_type="redis", host="127.0.0.1", port=9, password="redis/pass-1")
 
     QlikCloudHook(conn_id).get_conn()
 
-    secrets = [*private.splitlines()[1:-1], "proxy-pass-1", "redis-pass-1"]
+    secrets = [*private.splitlines()[1:-1], "proxy-pass-1", "redis/pass-1", "redis%2Fpass-1"]
     assert [redact(f"before {secret} after") for secret in secrets] == ["before *** after"] * len(secrets)
 
 
