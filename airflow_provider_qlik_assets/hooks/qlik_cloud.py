@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client import DataAsset, JsonPatchOperation
 
 _TEST_TIMEOUT_SECONDS = (5.0, 10.0)
-_TEST_RATE_LIMIT_WAIT_SECONDS = 5.0
 
 
 class QlikCloudHook(BaseHook):
@@ -93,13 +92,15 @@ class QlikCloudHook(BaseHook):
             connection = await get_async_connection(self.qlik_conn_id, hook=self)
             # It reads files and masks secrets. Not with asyncio.to_thread: from a triggerer, only threads of
             # asgiref reach the supervisor on every supported Airflow.
-            settings = _for_polling(await sync_to_async(self._settings, thread_sensitive=False)(connection))
+            settings = await sync_to_async(self._settings, thread_sensitive=False)(connection)
             store = (
                 await get_async_connection(settings.store_conn_id, hook=self)
                 if settings.store_conn_id
                 else None
             )
-            self._client = await sync_to_async(_new_client, thread_sensitive=False)(settings, store)
+            self._client = await sync_to_async(_new_client, thread_sensitive=False)(
+                _without_waiting(settings), store
+            )
         return self._client
 
     def close(self) -> None:
@@ -214,17 +215,14 @@ def _new_client(settings: ConnectionSettings, store: Connection | None) -> QlikC
     )
 
 
-def _for_polling(settings: ConnectionSettings) -> ConnectionSettings:
-    return replace(settings, max_retries=0, max_retry_wait=0.0, max_rate_limit_wait=0.0)
+def _without_waiting(settings: ConnectionSettings) -> ConnectionSettings:
+    # No time to wait is no repetition either, of a 429 included, which max_retries does not count.
+    return replace(settings, max_retry_wait=0.0, max_rate_limit_wait=0.0)
 
 
 def _for_test(settings: ConnectionSettings) -> ConnectionSettings:
     connect, read = settings.timeout
     longest_connect, longest_read = _TEST_TIMEOUT_SECONDS
     return replace(
-        settings,
-        timeout=(min(connect, longest_connect), min(read, longest_read)),
-        # No wait, no repetition: this holds for a 429 too, which max_retries does not count.
-        max_retry_wait=0.0,
-        max_rate_limit_wait=min(settings.max_rate_limit_wait, _TEST_RATE_LIMIT_WAIT_SECONDS),
+        _without_waiting(settings), timeout=(min(connect, longest_connect), min(read, longest_read))
     )

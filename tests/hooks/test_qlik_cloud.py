@@ -21,7 +21,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from airflow_provider_qlik_assets.client.errors import QlikConfigurationError, QlikRateLimitError
+from airflow_provider_qlik_assets.client.errors import (
+    QlikCloudError,
+    QlikConfigurationError,
+    QlikRateLimitError,
+)
 from airflow_provider_qlik_assets.hooks import qlik_cloud
 from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
@@ -183,6 +187,26 @@ async def test_aget_conn_explains_a_wrong_connection(set_connection: SetConnecti
 
     with pytest.raises(QlikConfigurationError, match="There are no credentials"):
         await QlikCloudHook(conn_id).aget_conn()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(kind="status", status=503, times=None),
+        Fault(kind="status", status=429, headers={"Retry-After": "120"}, times=None),
+        Fault(kind="drop", times=None),
+    ],
+    ids=["503", "429", "drop"],
+)
+async def test_client_of_the_event_loop_repeats_nothing(
+    fault: Fault, hook: QlikCloudHook, qlik_sandbox: Sandbox
+) -> None:
+    qlik_sandbox.add_fault(fault)
+    client = await hook.aget_conn()
+
+    with pytest.raises(QlikCloudError):
+        await asyncio.to_thread(client.me)
+    assert len(qlik_sandbox.journal.requests()) == 1
 
 
 def test_limits_of_the_connection_are_obeyed(qlik_sandbox: Sandbox, set_connection: SetConnection) -> None:
@@ -372,9 +396,8 @@ def test_test_connection_does_not_wait_for_a_slow_tenant(
 
 
 def test_test_connection_does_not_wait_for_the_rate_limit(
-    qlik_sandbox: Sandbox, set_connection: SetConnection, monkeypatch: pytest.MonkeyPatch
+    qlik_sandbox: Sandbox, set_connection: SetConnection
 ) -> None:
-    monkeypatch.setattr(qlik_cloud, "_TEST_RATE_LIMIT_WAIT_SECONDS", 0.0)
     conn_id = set_connection(host=qlik_sandbox.url, password=qlik_sandbox.api_key, extra={"tier1_limit": 1})
     hook = QlikCloudHook(conn_id)
 
