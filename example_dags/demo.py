@@ -1,0 +1,182 @@
+"""Run the example DAGs with a real Airflow against a local Qlik tenant, and show what became of the catalog.
+
+Everything lives in a temporary directory; an Airflow that is set up here already is neither read nor changed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from airflow_provider_qlik_assets.sandbox import Sandbox
+
+Catalog = dict[str, dict[str, Any]]
+"""Documents of data assets by technical name."""
+
+EXAMPLES = Path(__file__).resolve().parent
+SHOWN_LOGGER = "airflow.task.operators.airflow_provider_qlik_assets"
+console = Console(width=150)
+
+
+def main() -> int:
+    """Return 0 if every DAG run succeeded and the catalog is as expected."""
+    started = datetime.now(UTC)
+    with tempfile.TemporaryDirectory(prefix="qlik-assets-demo-") as home, Sandbox() as tenant:
+        prepare_airflow(Path(home), tenant)
+        params = seed(tenant, started)
+        before = catalog(tenant)
+        show("The catalog before", before, {})
+
+        states = {"mapped_upsert": run_dag("mapped_upsert", params)}
+        other_team = threading.Thread(
+            target=refresh_customers, args=(tenant, params["customers_id"]), daemon=True
+        )
+        other_team.start()
+        states["register_and_refresh"] = run_dag("register_and_refresh", params)
+        states["scheduled_clean_up"] = run_dag("scheduled_clean_up", params)
+        first = catalog(tenant)
+        states["mapped_upsert (again)"] = run_dag("mapped_upsert", params)
+        after = catalog(tenant)
+
+        show("The catalog after", after, before)
+        problems = [f"{dag_id} ended as {state}" for dag_id, state in states.items() if state != "success"]
+        problems += [name for name, holds in expectations(before, first, after, started).items() if not holds]
+        for problem in problems:
+            console.print(f"[red]Not as expected:[/red] {problem}")
+        if not problems:
+            console.print("[green]Every DAG run succeeded, and the catalog is as expected.[/green]")
+        return 1 if problems else 0
+
+
+def prepare_airflow(home: Path, tenant: Sandbox) -> None:
+    """Give Airflow a home, a database and the connection; it reads all this when it is first imported."""
+    connection = {"conn_type": "qlik_cloud", "host": tenant.url, "password": tenant.api_key}
+    os.environ.update(
+        {
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(EXAMPLES),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+            "AIRFLOW__LOGGING__NAMESPACE_LEVELS": f"py.warnings=ERROR {SHOWN_LOGGER}=INFO",
+            "AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY": "True",
+            "AIRFLOW_CONN_QLIK_CLOUD_DEFAULT": json.dumps(connection),
+            "XDG_STATE_HOME": str(home / "state"),
+            "NO_PROXY": "127.0.0.1,localhost",
+            "PYTHONWARNINGS": "ignore",
+        }
+    )
+    console.print("Preparing a temporary Airflow ...")
+    subprocess.run(
+        [sys.executable, "-m", "airflow", "db", "migrate"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def seed(tenant: Sandbox, now: datetime) -> dict[str, str]:
+    """Fill the catalog; return the parameters for the DAGs."""
+    store_id = tenant.add_store(name="warehouse")
+
+    def add(technical_name: str, days_old: int | None, **fields: Any) -> str:
+        if days_old is not None:
+            fields["dataFreshness"] = (now - timedelta(days=days_old)).isoformat()
+        document = tenant.add_asset(
+            data_store_id=store_id, technicalName=f"dwh.{technical_name}", appType="airflow", **fields
+        )
+        return document["id"]
+
+    add("sales.regions", 2, name="Regions", description="Written by a data steward")
+    add("sales.stores", 2, name="Stores", tags=["sales"])
+    customers_id = add("crm.customers", 1, name="Customers", description="Loaded by another team")
+    add("sales.orders_2019_backup", 400)
+    add("sales.legal_archive", 2000, tags=["keep"])
+    return {"data_store_id": store_id, "customers_id": customers_id}
+
+
+def refresh_customers(tenant: Sandbox, customers_id: str) -> None:
+    """Be the other team: finish loading shortly after the sensor has looked for the first time."""
+    while not tenant.journal.requests(method="GET", path=f"/api/v1/data-assets/{customers_id}"):
+        time.sleep(0.2)
+    time.sleep(2)
+    tenant.touch(customers_id, dataFreshness=datetime.now(UTC).isoformat())
+
+
+def run_dag(dag_id: str, params: dict[str, str]) -> str:
+    """Run one example DAG, its deferred tasks included; return the state of the run."""
+    console.rule(f"Running {dag_id}")
+    spec = importlib.util.spec_from_file_location(dag_id, EXAMPLES / f"{dag_id}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    dag_run = getattr(module, f"{dag_id}_dag").test(run_conf=params)
+    return str(getattr(dag_run.state, "value", dag_run.state))
+
+
+def catalog(tenant: Sandbox) -> Catalog:
+    """Return the data assets of the tenant as they are now."""
+    return {asset["technicalName"]: asset for asset in tenant.assets.values()}
+
+
+def expectations(before: Catalog, first: Catalog, after: Catalog, started: datetime) -> dict[str, bool]:
+    """Return what must hold at the end."""
+
+    def version(catalog: Catalog, name: str) -> int | None:
+        return catalog.get(f"dwh.{name}", {}).get("version")
+
+    regions, orders = after.get("dwh.sales.regions", {}), after.get("dwh.sales.orders", {})
+    return {
+        "products is registered": version(after, "sales.products") == 1,
+        "regions has its tag, and the steward's description survived": (
+            regions.get("tags") == ["sales"] and regions.get("description") == "Written by a data steward"
+        ),
+        "stores was as wished already and was not written": version(after, "sales.stores") == 1,
+        "orders is registered and fresh": orders.get("dataFreshness", "")
+        >= started.strftime("%Y-%m-%dT%H:%M:%S"),
+        "customers was only written by the other team": version(after, "crm.customers") == 2,
+        "the stale backup is gone": "dwh.sales.orders_2019_backup" not in after,
+        "what was tagged 'keep' is still there": "dwh.sales.legal_archive" in after,
+        "nothing else was deleted": len(after) == len(before) + 1,
+        "the second run of mapped_upsert wrote nothing": after == first,
+    }
+
+
+def show(title: str, assets: Catalog, before: Catalog) -> None:
+    """Print the catalog as a table, with what happened to each data asset since before."""
+    table = Table(title=title)
+    for column in ("technical name", "since before", "version", "data freshness", "tags", "description"):
+        table.add_column(column, no_wrap=True)
+    for name in sorted(assets.keys() | before.keys()):
+        asset, old = assets.get(name), before.get(name)
+        if asset is None:
+            table.add_row(name, "[red]deleted[/red]")
+            continue
+        changed = sorted(field for field in asset if old and asset[field] != old.get(field)) if old else []
+        changed = [
+            field for field in changed if field not in {"version", "lastModifiedTime", "lastModifiedBy"}
+        ]
+        since = ("" if not before else "[green]created[/green]") if old is None else ", ".join(changed)
+        table.add_row(
+            name,
+            since,
+            str(asset["version"]),
+            asset.get("dataFreshness") or "",
+            ", ".join(asset.get("tags") or []),
+            asset.get("description") or "",
+        )
+    console.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
