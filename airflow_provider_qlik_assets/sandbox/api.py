@@ -8,21 +8,26 @@ from urllib.parse import unquote
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from airflow_provider_qlik_assets.sandbox import documents, openapi, paging
 from airflow_provider_qlik_assets.sandbox.errors import SandboxError, error_body
 from airflow_provider_qlik_assets.sandbox.exchange import JSON, Exchange, dumps
 from airflow_provider_qlik_assets.sandbox.gateway import TOKEN_PATH
 from airflow_provider_qlik_assets.sandbox.identity import User
-from airflow_provider_qlik_assets.sandbox.openapi import in_path, listing, projections, takes
-from airflow_provider_qlik_assets.sandbox.patching import PatchOperation
+from airflow_provider_qlik_assets.sandbox.openapi import in_path, listing, projections, reference, takes
+from airflow_provider_qlik_assets.sandbox.patching import OPERATION_MODELS
 from airflow_provider_qlik_assets.sandbox.tenant import ASSET, STORE, Document, Kind, Tenant
 
 ASSETS = "/api/v1/data-assets"
 STORES = "/api/v1/data-stores"
 
 
-TOKEN_REQUEST = {**takes(body=documents.TokenRequest), "security": []}
+PATCH = {"type": "array", "items": {"anyOf": [reference(model) for model in OPERATION_MODELS]}}
+TOKEN_REQUEST = {
+    **takes(body={"anyOf": [reference(documents.SecretGrant), reference(documents.AssertionGrant)]}),
+    "security": [],
+}
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -64,7 +69,7 @@ class Endpoints:
                 operation.handler,
                 methods=[operation.method],
                 status_code=min(operation.success),
-                responses=openapi.responses(operation.success),
+                responses=openapi.responses(operation.method, operation.success),
                 openapi_extra=operation.request,
             )
         app.add_exception_handler(SandboxError, refused)
@@ -77,13 +82,11 @@ class Endpoints:
             _bound(handler, kind) for handler in (self.create, self.delete, self.read, self.patch, self.put)
         )
         return [
-            _Operation("POST", path, create, {201: shape}, takes(body=kind.new)),
-            _Operation("DELETE", path, delete, {204: None}, takes(body=documents.Ids)),
+            _Operation("POST", path, create, {201: shape}, takes(body=reference(kind.new))),
+            _Operation("DELETE", path, delete, {204: None}, takes(body=reference(documents.Ids))),
             _Operation("GET", item, read, {200: shape}, takes(key, projections(kind.fields))),
-            _Operation(
-                "PATCH", item, patch, {200: shape, 204: None}, takes(key, body=PatchOperation, many=True)
-            ),
-            _Operation("PUT", item, put, {200: shape}, takes(key, body=kind.changed)),
+            _Operation("PATCH", item, patch, {200: shape, 204: None}, takes(key, body=PATCH)),
+            _Operation("PUT", item, put, {200: shape}, takes(key, body=reference(kind.changed))),
         ]
 
     def _listings(self) -> list[_Operation]:
@@ -148,8 +151,6 @@ class Endpoints:
     async def token(self, request: Request) -> Response:
         """Give out an access token."""
         body = _exchange(request).json()
-        if not isinstance(body, dict):
-            raise SandboxError(400, "body: must be an object")
         with self._tenant.lock:
             reply = self._tenant.identity.give_token(body, self._base_url() + TOKEN_PATH)
         return _reply(reply, 200)
@@ -223,5 +224,9 @@ async def refused(_request: Request, error: Any) -> Response:
 
 
 async def _not_routed(request: Request, error: Any) -> Response:
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+        headers["Allow"] = ", ".join(sorted({method for route in routes for method in route.methods}))
     body = error_body(error.status_code, f"{request.method} {request.url.path} is no endpoint of the API.")
-    return Response(dumps(body), error.status_code, error.headers, JSON)
+    return Response(dumps(body), error.status_code, headers, JSON)

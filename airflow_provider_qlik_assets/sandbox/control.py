@@ -1,10 +1,10 @@
 """The control API under ``/sandbox``: what the Python class offers, for other processes."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import unquote
 
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException, Query
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from airflow_provider_qlik_assets.sandbox.api import refused
@@ -97,7 +97,7 @@ def control_api(sandbox: "Sandbox") -> FastAPI:
         return [entry.as_json() for entry in sandbox.journal.requests(method, path)]
 
     @app.get("/journal/busiest-window")
-    async def busiest_window(tier: Literal[1, 2], seconds: float) -> int:
+    async def busiest_window(tier: Annotated[int, Query(ge=1, le=2)], seconds: float) -> int:
         """Return the most requests of one user and tier in any rolling window."""
         return sandbox.journal.busiest_window(tier, seconds)
 

@@ -147,17 +147,28 @@ class Ids(_Strict):
     ids: UniqueStrings = []
 
 
-class TokenRequest(BaseModel):
-    """Body of ``POST /oauth/token``, whose names are the ones of OAuth."""
+class _Grant(BaseModel):
+    """A request for a token, whose names are those of OAuth."""
 
     model_config = ConfigDict(extra="forbid")
 
     grant_type: Literal["client_credentials"]
-    client_id: StrictStr | None = None
-    client_secret: StrictStr | None = None
-    scope: StrictStr | None = None
-    client_assertion: StrictStr | None = None
-    client_assertion_type: StrictStr | None = None
+    scope: StrictStr = "user_default"
+
+
+class SecretGrant(_Grant):
+    """Body of ``POST /oauth/token`` with the client's secret."""
+
+    client_id: StrictStr
+    client_secret: StrictStr
+
+
+class AssertionGrant(_Grant):
+    """Body of ``POST /oauth/token`` with a JWT that the client signed."""
+
+    client_assertion_type: Literal["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"]
+    client_assertion: StrictStr
+    client_id: Annotated[StrictStr, Field(description="If given, the issuer of the assertion.")] = ""
 
 
 def _names(model: type[BaseModel]) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ class Fault(BaseModel):
     ``status``              answer ``status`` with ``headers`` and ``body`` (default: an error body)
     ``delay``               wait ``seconds``, then answer as usual
     ``drop``, ``reset``     close (FIN) or reset (RST) the connection, no byte of an answer sent
-    ``truncate``            promise the whole answer, send half of it, close
+    ``truncate``            promise the whole body, send half of it, close
     ``html``                answer ``status`` with an HTML page
     ``content_type``        the right answer with ``content_type`` as its content type
     ``drip``                the right answer, its head or body (``part``) byte by byte, every ``seconds``

@@ -1,9 +1,8 @@
 """Users, their keys and the tokens of the OAuth client."""
 
-import json
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,23 +11,13 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from airflow_provider_qlik_assets.sandbox.documents import instant_at
+from airflow_provider_qlik_assets.sandbox.documents import AssertionGrant, SecretGrant, check, instant_at
 from airflow_provider_qlik_assets.sandbox.errors import SandboxError
 from airflow_provider_qlik_assets.sandbox.settings import SandboxSettings
 
 TENANT_ID = "sandbox-tenant"
-ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ALGORITHMS = ["RS256", "RS512", "ES384"]
 _LONGEST_ASSERTION_SECONDS = 300
-_DEFAULT_SCOPE = "user_default"
-_TOKEN_FIELDS = {
-    "client_id",
-    "client_secret",
-    "grant_type",
-    "scope",
-    "client_assertion",
-    "client_assertion_type",
-}
 
 
 @dataclass(frozen=True)
@@ -135,54 +124,42 @@ class Identity:
             client_id = claims.get("iss")
         return OAUTH_CLIENT if client_id == self.client_id else None
 
-    def give_token(self, body: Mapping[str, Any], token_url: str) -> dict[str, Any]:
+    def give_token(self, body: Any, token_url: str) -> dict[str, Any]:
         """Answer a request for a token.
 
         :param body: the request.
         :param token_url: the address that assertions must name as ``aud``.
         :raises SandboxError: 400 for a malformed request, 401 for a wrong client.
         """
-        faults = [f"{name}: must be a string" for name, value in body.items() if not isinstance(value, str)]
-        faults += [f"{name}: is unknown" for name in body if name not in _TOKEN_FIELDS]
-        if body.get("grant_type") != "client_credentials":
-            faults.append("grant_type: must be client_credentials")
-        if faults:
-            raise SandboxError(400, *faults)
-        if "client_assertion" in body or "client_assertion_type" in body:
-            self._check_assertion(body, token_url)
+        ignore_unknown = self._settings.unknown_request_fields == "ignored"
+        grant: SecretGrant | AssertionGrant
+        if isinstance(body, dict) and "client_assertion" in body:
+            grant = check(AssertionGrant, body, ignore_unknown=ignore_unknown)
+            self._check_assertion(grant, token_url)
         else:
-            self._check_secret(body)
+            grant = check(SecretGrant, body, ignore_unknown=ignore_unknown)
+            self._check_secret(grant)
         token = secrets.token_urlsafe(48)
         lifetime = self._settings.token_lifetime
         self._tokens[token] = self._clock() + lifetime
-        reply = {"access_token": token, "token_type": "Bearer", "scope": body.get("scope", _DEFAULT_SCOPE)}
+        reply: dict[str, Any] = {"access_token": token, "token_type": "Bearer", "scope": grant.scope}
         if self._settings.token_expiry in ("expires_in", "both"):
             reply["expires_in"] = int(lifetime)
         if self._settings.token_expiry in ("expires_at", "both"):
             reply["expires_at"] = instant_at(time.time() + lifetime)
         return reply
 
-    def _check_secret(self, body: Mapping[str, Any]) -> None:
-        missing = [f"{name}: is required" for name in ("client_id", "client_secret") if name not in body]
-        if missing:
-            raise SandboxError(400, *missing)
-        given = json.dumps([body["client_id"], body["client_secret"]]).encode()
-        if not secrets.compare_digest(given, json.dumps([self.client_id, self.client_secret]).encode()):
+    def _check_secret(self, grant: SecretGrant) -> None:
+        if (grant.client_id, grant.client_secret) != (self.client_id, self.client_secret):
             raise SandboxError(401, "The client id or secret is wrong.")
 
-    def _check_assertion(self, body: Mapping[str, Any], token_url: str) -> None:
-        if body.get("client_assertion_type") != ASSERTION_TYPE:
-            raise SandboxError(400, f"client_assertion_type: must be {ASSERTION_TYPE}")
-        if "client_assertion" not in body:
-            raise SandboxError(400, "client_assertion: is required")
-        if "client_secret" in body or body.get("client_id", self.client_id) != self.client_id:
-            raise SandboxError(401, "An assertion goes without client_secret and with the client's own id.")
+    def _check_assertion(self, grant: AssertionGrant, token_url: str) -> None:
         try:
-            key_id = jwt.get_unverified_header(body["client_assertion"]).get("kid")
+            key_id = jwt.get_unverified_header(grant.client_assertion).get("kid")
             if key_id not in self._public_keys:
                 raise SandboxError(401, "The assertion's kid is not a registered key.")
             claims = jwt.decode(
-                body["client_assertion"],
+                grant.client_assertion,
                 self._public_keys[key_id],
                 algorithms=_ALGORITHMS,
                 audience=token_url,
@@ -190,9 +167,11 @@ class Identity:
                 subject=self.client_id,
                 options={"require": ["iss", "sub", "aud", "jti", "iat", "exp"]},
             )
-        except jwt.PyJWTError as invalid:
+        except (jwt.PyJWTError, TypeError) as invalid:
             raise SandboxError(401, f"The assertion is not valid: {invalid}") from invalid
-        if claims["exp"] - claims["iat"] > _LONGEST_ASSERTION_SECONDS:
+        if grant.client_id not in ("", self.client_id):
+            raise SandboxError(401, "The client id is not the assertion's issuer.")
+        if int(claims["exp"]) - int(claims["iat"]) > _LONGEST_ASSERTION_SECONDS:
             raise SandboxError(401, "The assertion's exp is more than five minutes after its iat.")
         if claims["jti"] in self._used_assertions:
             raise SandboxError(401, "The assertion's jti was used before.")

@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import models_json_schema
 
 from airflow_provider_qlik_assets.sandbox import documents, paging
-from airflow_provider_qlik_assets.sandbox.patching import PatchOperation
+from airflow_provider_qlik_assets.sandbox.patching import OPERATION_MODELS
 
 _SCHEMAS = "#/components/schemas/{model}"
 
@@ -152,42 +152,42 @@ _REQUEST_MODELS: tuple[type[BaseModel], ...] = (
     documents.NewDataStore,
     documents.ChangedDataStore,
     documents.Ids,
-    documents.TokenRequest,
-    PatchOperation,
+    documents.SecretGrant,
+    documents.AssertionGrant,
+    *OPERATION_MODELS,
 )
 
 
-def responses(
-    success: dict[int, type[BaseModel] | None], *, failures: Sequence[int] = tuple(_ERRORS)
-) -> dict[int | str, dict[str, Any]]:
+def responses(method: str, success: dict[int, type[BaseModel] | None]) -> dict[int | str, dict[str, Any]]:
     """Return FastAPI's ``responses`` of an operation.
 
     :param success: models of the successful statuses, ``None`` for those without a body.
     """
     found: dict[int | str, dict[str, Any]] = {
-        status: {"description": _ERRORS[status], "model": Errors} for status in failures
+        status: {"description": description, "model": Errors} for status, description in _ERRORS.items()
     }
+    if method not in ("PATCH", "PUT"):
+        del found[412]
     found[429] = {"description": "API rate limit reached.", "model": Errors, "headers": _RETRY_AFTER}
     for status, model in success.items():
         found[status] = {"description": "Done."} | ({} if model is None else {"model": model})
     return found
 
 
-def takes(
-    *parameters: dict[str, Any], body: type[BaseModel] | None = None, many: bool = False
-) -> dict[str, Any]:
+def takes(*parameters: dict[str, Any], body: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return FastAPI's ``openapi_extra`` of an operation.
 
-    :param body: model of the request body.
-    :param many: the body is a list of it.
+    :param body: JSON schema of the request body.
     """
     extra: dict[str, Any] = {"parameters": list(parameters)}
     if body is not None:
-        schema: dict[str, Any] = {"$ref": _SCHEMAS.format(model=body.__name__)}
-        if many:
-            schema = {"type": "array", "items": schema}
-        extra["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        extra["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
     return extra
+
+
+def reference(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON schema that stands for a request model."""
+    return {"$ref": _SCHEMAS.format(model=model.__name__)}
 
 
 def in_path(name: str) -> dict[str, Any]:
@@ -224,7 +224,7 @@ def listing(fields: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _list_in_query(name: str, values: Sequence[str]) -> dict[str, Any]:
-    schema = {"type": "array", "items": {"type": "string", "enum": list(values)}}
+    schema = {"type": "array", "minItems": 1, "items": {"type": "string", "enum": list(values)}}
     return {"name": name, "in": "query", "style": "form", "explode": False, "schema": schema}
 
 

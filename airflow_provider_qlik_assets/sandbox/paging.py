@@ -24,7 +24,7 @@ def projected(text: str | None, fields: Sequence[str], settings: SandboxSettings
     :param fields: names that exist.
     :raises SandboxError: 400 for an unknown field, if the switch says so.
     """
-    if not text:
+    if text is None:
         return None
     asked = text.split(",")
     unknown = [name for name in asked if name not in fields]
@@ -44,12 +44,11 @@ def shown(
     :param fields: every documented field of its kind.
     :param projection: the fields asked for, ``None`` for all.
     """
+    names = fields if projection is None else projection
     if settings.unset_fields == "null":
-        result = {name: document.get(name) for name in projection or fields}
-    elif projection is not None:
-        result = {name: document[name] for name in projection if name in document}
+        result = {name: document.get(name) for name in names}
     else:
-        result = dict(document)
+        result = {name: document[name] for name in names if name in document}
     if settings.undocumented_field:
         name, value = _UNDOCUMENTED
         result[name] = value
@@ -61,7 +60,7 @@ def sort_fields(text: str | None, fields: Sequence[str], settings: SandboxSettin
 
     :raises SandboxError: 400 for an unknown or unsortable field, or any when the switch says so.
     """
-    if not text:
+    if text is None:
         return ()
     if settings.sort_refused:
         raise SandboxError(400, "sort: is not supported")

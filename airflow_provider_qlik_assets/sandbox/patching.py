@@ -10,20 +10,35 @@ from pydantic import BaseModel, Field, StrictStr, TypeAdapter, ValidationError
 from airflow_provider_qlik_assets.sandbox.errors import SandboxError
 from airflow_provider_qlik_assets.sandbox.settings import SandboxSettings
 
-_POINTER = r"^(/([^~/]|~[01])*)*$"
-Pointer = Annotated[StrictStr, Field(pattern=_POINTER)]
+Pointer = Annotated[StrictStr, Field(pattern=r"^(/([^~/]|~[01])*)+$", description="A JSON pointer.")]
 
 
-class PatchOperation(BaseModel):
-    """One operation of a patch; members that RFC 6902 does not name are ignored, as it asks."""
+class SettingOperation(BaseModel):
+    """An operation with a value. Members that RFC 6902 does not name are ignored, as it asks."""
 
-    op: Literal["add", "remove", "replace", "move", "copy", "test"]
-    path: Annotated[Pointer, Field(description="A JSON pointer to the property being affected.")]
-    value: Any = None
-    source: Annotated[Pointer | None, Field(alias="from")] = None
+    op: Literal["add", "replace", "test"]
+    path: Pointer
+    value: Any
 
 
-_PATCH = TypeAdapter(list[PatchOperation])
+class MovingOperation(BaseModel):
+    """An operation with two places."""
+
+    op: Literal["move", "copy"]
+    path: Pointer
+    source: Annotated[Pointer, Field(alias="from")]
+
+
+class RemoveOperation(BaseModel):
+    """The removal of a property."""
+
+    op: Literal["remove"]
+    path: Pointer
+
+
+Operation = Annotated[SettingOperation | MovingOperation | RemoveOperation, Field(discriminator="op")]
+OPERATION_MODELS = (SettingOperation, MovingOperation, RemoveOperation)
+_PATCH = TypeAdapter(list[Operation])
 
 
 def patched(document: dict[str, Any], body: Any, settings: SandboxSettings) -> dict[str, Any]:
@@ -59,12 +74,7 @@ def patched(document: dict[str, Any], body: Any, settings: SandboxSettings) -> d
 
 def _check(body: Any) -> None:
     try:
-        operations = _PATCH.validate_python(body)
+        _PATCH.validate_python(body)
     except ValidationError as invalid:
         faults = [f"{'/'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in invalid.errors()]
         raise SandboxError(400, *faults) from None
-    for place, operation in enumerate(operations):
-        if operation.op in ("add", "replace", "test") and "value" not in body[place]:
-            raise SandboxError(400, f"{place}/value: is required by {operation.op}")
-        if operation.op in ("move", "copy") and operation.source is None:
-            raise SandboxError(400, f"{place}/from: is required by {operation.op}")

@@ -54,12 +54,12 @@ class Wire:
     async def truncate(self, answer: Answer) -> None:
         """Promise the whole body, send half of it and close."""
         half = answer.body[: len(answer.body) // 2]
-        self._transport.write(_head(answer, max(1, len(answer.body))) + half)
+        self._transport.write(_head(answer) + half)
         await self.drop()
 
     async def drip(self, answer: Answer, part: str, seconds: float) -> None:
         """Send the head or the body byte by byte and close."""
-        head, body = _head(answer, len(answer.body)), answer.body
+        head, body = _head(answer), answer.body
         if part == "body":
             self._transport.write(head)
         for byte in head if part == "head" else body:
@@ -76,9 +76,9 @@ class Wire:
             pass
 
 
-def _head(answer: Answer, length: int) -> bytes:
+def _head(answer: Answer) -> bytes:
     lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}"]
     lines += [f"{name}: {value}" for name, value in answer.headers.items()]
-    lines += [f"content-length: {length}"] if answer.has_body else []
+    lines += [f"content-length: {len(answer.body)}"] if answer.has_body else []
     lines += ["connection: close", "", ""]
     return "\r\n".join(lines).encode("latin-1")

@@ -1,0 +1,114 @@
+"""``python -m airflow_provider_qlik_assets.sandbox`` as a process of its own."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+COMMAND = [sys.executable, "-W", "error", "-m", "airflow_provider_qlik_assets.sandbox"]
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> dict[str, str]:
+    deadline = time.monotonic() + 30
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    found: dict[str, str] = json.loads(path.read_text())
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_runs_until_a_signal_and_ends_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+    ready = tmp_path / "ready.json"
+    ready.write_text("stale")
+    arguments = [
+        "--ready-file",
+        str(ready),
+        "--assets",
+        "3",
+        "--set",
+        "tier1_limit=2",
+        "--set",
+        "max_delete_ids=null",
+    ]
+    with running(*arguments) as process:
+        while ready.exists() and ready.read_text() == "stale":
+            time.sleep(0.02)
+        found = wait_for(ready, process)
+        assert found.keys() == {"url", "api_key", "read_only_api_key", "client_id", "client_secret"}
+        headers = {"Authorization": f"Bearer {found['api_key']}"}
+        path = "/api/v1/data-stores/*/data-assets"
+        answers = [requests.get(found["url"] + path, headers=headers, timeout=10) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        assert answers[0].json()["total"] == 3
+        assert requests.get(f"{found['url']}/sandbox/settings", timeout=10).json()["max_delete_ids"] is None
+        assert list(tmp_path.iterdir()) == [ready]
+        process.send_signal(number)
+        started = time.monotonic()
+        printed, errors = process.communicate(timeout=10)
+        assert time.monotonic() - started < 1
+    assert (process.returncode, errors) == (0, "")
+    assert all(value in printed for value in found.values())
+    assert "AIRFLOW_CONN_QLIK_CLOUD_DEFAULT" in printed
+    assert not ready.exists()
+
+
+def test_it_listens_on_the_port_asked_for(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with running("--port", str(port), "--ready-file", str(tmp_path / "ready")) as process:
+        assert wait_for(tmp_path / "ready", process)["url"] == f"http://127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "colour=red"], "colour"),
+        (["--set", "time_factor"], "NAME=VALUE"),
+        (["--set", "links=none"], "links"),
+        (["--port", "{taken}"], "in use"),
+    ],
+)
+def test_it_says_why_it_cannot_run(arguments: list[str], message: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = [*COMMAND, *(argument.format(taken=port) for argument in arguments)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_it_says_which_extra_is_missing() -> None:
+    code = (
+        "import sys; sys.modules['uvicorn'] = None\n"
+        "from airflow_provider_qlik_assets.sandbox.__main__ import main\n"
+        "sys.exit(main([]))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 1
+    assert "airflow-provider-qlik-assets[sandbox]" in ended.stderr
+    assert "Traceback" not in ended.stderr
