@@ -1,0 +1,101 @@
+"""What the README shows works, and is what the examples hold."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_qlik_assets.hooks.fields import EXTRA_FIELDS
+from airflow_provider_qlik_assets.provider_info import get_provider_info
+from airflow_provider_qlik_assets.sandbox import Sandbox
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+SNIPPETS = re.findall(r"(?:<!-- (\S+) -->\n)?```python\n(.*?)```", README, re.DOTALL)
+EXAMPLES = [(file, code) for file, code in SNIPPETS if file]
+
+
+def snippet(marker: str) -> str:
+    [code] = [code for file, code in SNIPPETS if not file and marker in code]
+    return code
+
+
+def test_every_snippet_is_tested_here() -> None:
+    assert len(SNIPPETS) == 6
+    assert len(EXAMPLES) == 3
+
+
+@pytest.mark.parametrize(("file", "code"), EXAMPLES)
+def test_an_example_is_shown_as_it_is(file: str, code: str) -> None:
+    assert code.strip() in (ROOT / file).read_text()
+
+
+def test_the_dag_can_be_parsed() -> None:
+    code = snippet("publish_orders")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 15
+    try:
+        import airflow.sdk  # noqa: F401, PLC0415
+    except ImportError:
+        code = code.replace("from airflow.sdk import dag", "from airflow.decorators import dag")
+    names: dict[str, object] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(code.replace("\npublish_orders()", "\npublished = publish_orders()"), names)
+    published = names["published"]
+    assert published.task_dict["stamp"].upstream_task_ids == {"register"}  # type: ignore[attr-defined]
+
+
+def test_the_client_works_without_airflow(qlik_sandbox: Sandbox) -> None:
+    qlik_sandbox.add_asset(
+        data_store_id=qlik_sandbox.add_store(name="warehouse"), technicalName="orders", appType="test"
+    )
+    code = (
+        snippet("for asset in client")
+        .replace("https://your-tenant.eu.qlikcloud.com", qlik_sandbox.url)
+        .replace("<API key>", qlik_sandbox.api_key)
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; assert 'airflow' not in sys.modules"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert shown.stdout == "orders None\n", shown.stderr
+
+
+@pytest.mark.timeout(180)
+def test_the_pytest_plugin_works(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(snippet("pytest_plugins").partition("\n\n")[0])
+    (tmp_path / "test_mine.py").write_text(snippet("pytest_plugins").partition("\n\n\n")[2])
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "1 passed" in run.stdout, run.stdout + run.stderr
+
+
+def test_every_extra_is_named() -> None:
+    for field in EXTRA_FIELDS:
+        assert f"`{field.name}`" in README
+
+
+def test_every_operator_and_sensor_is_named() -> None:
+    from airflow_provider_qlik_assets.operators import data_assets  # noqa: PLC0415
+    from airflow_provider_qlik_assets.sensors import data_freshness  # noqa: PLC0415
+
+    names = {
+        name
+        for module in (data_assets, data_freshness)
+        for name, value in vars(module).items()
+        if name.startswith("Qlik") and getattr(value, "__module__", "") == module.__name__
+    }
+    assert len(names) == 5
+    for name in names:
+        assert f"`{name}`" in README
+
+
+def test_the_metadata_names_the_project_page() -> None:
+    assert get_provider_info()["package-name"] == README.splitlines()[0].removeprefix("# ")
