@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set, ValuesView
 from datetime import date, timedelta
 from typing import Any
 
+from airflow_provider_qlik_assets.catalog.deletion import check_ids
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, shorten
 from airflow_provider_qlik_assets.client.json_patch import JsonPatchOperation
 from airflow_provider_qlik_assets.client.models import DataAsset
 
 _TEMPLATE_MARKS = ("{{", "{%", "{#")
 _PLAIN_TYPES = (bool, int, float, date, timedelta, type(None))
+_LONGEST_SECONDS = 100 * 366 * 86_400.0
 
 
 def templatable(value: Any) -> Any:
@@ -22,7 +24,10 @@ def templatable(value: Any) -> Any:
         return value.to_json()
     if isinstance(value, Mapping):
         return {key: templatable(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
+    if isinstance(value, (set, frozenset)):
+        # A set has another order in each process, so Airflow would see another DAG whenever it parses one.
+        value = sorted(value, key=str)
+    if isinstance(value, (list, tuple, Set, ValuesView, Iterator)):
         return [templatable(item) for item in value]
     return value
 
@@ -53,6 +58,18 @@ def check_known_fields(fields: Any) -> None:
         DataAsset.parse({name: value if is_known(value) else None for name, value in fields.items()})
 
 
+def check_known_operations(operations: Any) -> None:
+    """Check the operations of a JSON Patch, as far as they are known already.
+
+    :raises QlikValidationError: naming everything that is wrong with the first one that is.
+    """
+    for operation in operations if isinstance(operations, list) else []:
+        if isinstance(operation, dict) and all(
+            is_known(operation.get(key)) for key in ("op", "path", "from")
+        ):
+            JsonPatchOperation.parse({**operation, **({"value": None} if "value" in operation else {})})
+
+
 def from_rendered(value: Any, name: str) -> Any:
     """Return a rendered argument as an object; a template renders to text unless the DAG asks otherwise.
 
@@ -69,6 +86,30 @@ def from_rendered(value: Any, name: str) -> Any:
             f"{name} was rendered to text that is not JSON: {shorten(value, 80)!r}. Add the filter tojson to "
             "the template, pass the task's output itself, or set render_template_as_native_obj on the DAG."
         ) from None
+
+
+def as_id(value: Any, name: str) -> str:
+    """Return a rendered id.
+
+    :raises QlikValidationError: if it is none.
+    """
+    if value == "None":
+        raise QlikValidationError(f"{name} was rendered to 'None': what its template names has no value.")
+    return check_ids([value])[0]
+
+
+def as_ids(value: Any, name: str) -> list[str]:
+    """Return rendered ids without repetitions, given as one, as a list, or as the JSON text of a list.
+
+    :raises QlikValidationError: if they are no ids.
+    """
+    value = from_rendered(value, name)
+    if isinstance(value, str):
+        return [as_id(value, name)]
+    if isinstance(value, Mapping) or not isinstance(value, Iterable):
+        advice = " Of another task's result, take .output['id']." if isinstance(value, Mapping) else ""
+        raise QlikValidationError(f"{name} is an id or a list of ids, not {type(value).__name__}.{advice}")
+    return check_ids(value)
 
 
 def as_bool(value: Any, name: str) -> bool:
@@ -92,7 +133,7 @@ def as_int(value: Any, name: str) -> int | None:
         text = value.strip()
         if text in {"", "None"}:
             return None
-        value = int(text) if text.isascii() and text.isdecimal() else value
+        value = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else value
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
         raise QlikValidationError(f"{name} is a whole number, not {shorten(repr(value), 60)}.")
     return value
@@ -101,15 +142,15 @@ def as_int(value: Any, name: str) -> int | None:
 def as_seconds(value: Any, name: str) -> float:
     """Return a rendered duration in seconds.
 
-    :raises QlikValidationError: if it is no ``timedelta`` and no number above 0.
+    :raises QlikValidationError: if it is no ``timedelta`` and no number above 0, or longer than 100 years.
     """
     if isinstance(value, timedelta):
         value = value.total_seconds()
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = math.nan
-    if isinstance(value, bool) or not 0 < seconds < math.inf:
+    if isinstance(value, bool) or not 0 < seconds < _LONGEST_SECONDS:
         raise QlikValidationError(
             f"{name} is a timedelta or seconds above 0, not {shorten(repr(value), 60)}."
         )
