@@ -24,6 +24,7 @@ from airflow_provider_qlik_assets.client.rate_limit_stores.store import Store
 logger = logging.getLogger(__name__)
 
 DEFAULT_MAX_WAIT_SECONDS = 3600.0
+_SHORTEST_NEWS_SECONDS = 1.0
 _USED_SHARE = 0.98
 _WINDOW_STRETCH = 1.01
 
@@ -107,6 +108,9 @@ class RateLimiter:
     def acquire(self, tier: Tier, *, max_wait: float | None = None) -> float:
         """Wait until a request may be sent; call it right before sending.
 
+        Every wait is logged once, those of a second or more at level INFO. Whoever is interrupted while he
+        waits leaves the queue.
+
         :param tier: tier of the request.
         :param max_wait: longest acceptable wait in seconds; by default that of the limiter.
         :return: seconds waited.
@@ -121,7 +125,8 @@ class RateLimiter:
         start = self._clock()
         ticket = answer.ticket
         if ticket:
-            logger.info("Waiting about %.1f s: %s.", answer.delay, self._why(tier, answer))
+            level = logging.INFO if answer.delay >= _SHORTEST_NEWS_SECONDS else logging.DEBUG
+            logger.log(level, "Waiting about %.1f s: %s.", answer.delay, self._why(tier, answer))
         try:
             while ticket:
                 self._sleep(answer.pause)

@@ -14,6 +14,8 @@ from airflow_provider_qlik_assets.client.rate_limit_stores.file import FileStore
 from airflow_provider_qlik_assets.client.rate_limit_stores.memory import MemoryStore
 from airflow_provider_qlik_assets.client.rate_limit_stores.store import Store
 
+_TLS_OPTIONS = {"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"}
+
 __all__ = ["Store", "open_store"]
 
 
@@ -23,8 +25,9 @@ def open_store(url: str | None = None) -> Store:
     A store that is away never fails a request: Redis is replaced by the default directory of this host, and a
     directory by the memory of this process, until they are back. Nothing is connected or created here.
 
-    :param url: ``file:///directory``, ``redis://…`` or ``rediss://…`` (with ``ssl_…`` options of redis-py as
-        its query, where needed), or ``memory:``; ``None`` for this user's own directory on this host.
+    :param url: ``file:///directory``, ``redis://…`` or ``rediss://…`` (with redis-py's ``ssl_ca_certs``,
+        ``ssl_cert_reqs``, ``ssl_certfile``, ``ssl_check_hostname`` and ``ssl_keyfile`` as its query, where
+        needed), or ``memory:``; ``None`` for this user's own directory on this host.
     :raises QlikConfigurationError: the URL is none of these; the message does not quote it, for it may hold a
         password.
     """
@@ -38,18 +41,19 @@ def open_store(url: str | None = None) -> Store:
     except ValueError:
         raise _invalid("it is not a URL") from None
     if parts.scheme == "file":
-        directory = unquote(parts.path)
-        if parts.netloc or parts.query or parts.fragment or "\0" in directory or directory.strip("/") == "":
+        directory = Path(unquote(parts.path))
+        is_plain = not (parts.netloc or parts.query or parts.fragment or "\0" in str(directory))
+        if not is_plain or not directory.is_absolute() or directory == directory.parent:
             raise _invalid("after file:// it needs an absolute directory and nothing else")
-        return _file_store(Path(directory))
+        return _file_store(directory)
     if parts.scheme in {"redis", "rediss"}:
         if not parts.hostname or (port_given and not parts.port):
             raise _invalid("it names no host, or port 0")
         if not re.fullmatch(r"(/\d*)?", parts.path) or parts.fragment:
             raise _invalid("after the host it may have a database number only")
-        options = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
-        if any(parts.scheme != "rediss" or not name.startswith("ssl_") for name in options):
-            raise _invalid("its query may hold ssl_ options only, and those need rediss://")
+        options = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+        if options - (_TLS_OPTIONS if parts.scheme == "rediss" else set()):
+            raise _invalid(f"its query may hold only {', '.join(sorted(_TLS_OPTIONS))}, with rediss://")
         return _redis_store(url)
     raise _invalid("it has another scheme")
 

@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
+LOCK_TIMEOUT_SECONDS = 5.0
+
 _MAGIC = b"qlik-qt1"
 _HEADER = struct.Struct("<8s16sdqqdddqddddq")
 _CHECKSUM = struct.Struct("<I")
@@ -73,7 +75,7 @@ class FileStore(LedgerStore):
         if path is None:
             path = private_directory(self._directory) / f"{key}.quota"
         try:
-            with locked(path) as fd:
+            with locked(path, timeout=LOCK_TIMEOUT_SECONDS) as fd:
                 content = os.pread(fd, _HEADER_SIZE, 0)
                 try:
                     ledger = self._load(fd, content) if content or is_known else _new_ledger(fd)

@@ -60,7 +60,8 @@ local function ready_at(place)
   end
   local penalty = s.blocked_until
   if s.now < s.paced_until then
-    penalty = math.max(penalty, s.newest) + window / allowed() * (place + 1)
+    local spacing = window / allowed()
+    penalty = math.max(penalty + spacing * place, s.newest + spacing * (place + 1))
   end
   return math.max(ready, penalty), penalty > ready
 end

@@ -166,7 +166,7 @@ class Ledger:
         penalty = self.blocked_until
         if self.now < self.paced_until:
             spacing = quota.window / self._allowed(quota)
-            penalty = max(penalty, self.newest) + spacing * (place + 1)
+            penalty = max(penalty + spacing * place, self.newest + spacing * (place + 1))
         return max(ready, penalty), penalty > ready
 
     def _allowed(self, quota: Quota) -> float:

@@ -24,7 +24,7 @@ from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import (
 )
 
 _PREFIX = "airflow-provider-qlik-assets:"
-_TIMEOUT_SECONDS = 2.0
+TIMEOUT_SECONDS = 2.0
 _SCRIPT = Path(__file__).with_name("ledger.lua").read_text("utf-8")
 
 
@@ -42,8 +42,8 @@ class RedisStore:
         self._address = f"{parts.scheme}://{host}:{parts.port or 6379}{parts.path}"
         client = redis.Redis.from_url(
             url,
-            socket_timeout=_TIMEOUT_SECONDS,
-            socket_connect_timeout=_TIMEOUT_SECONDS,
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
             # A pooled connection may be stale; a script that runs twice takes one grant too many.
             retry=Retry(NoBackoff(), 1),
         )
@@ -74,6 +74,6 @@ class RedisStore:
         constants = (MAX_QUEUE, PAUSES_PER_WINDOW, GRACES_PER_WINDOW, RECOVERY_WINDOWS)
         try:
             return self._run(keys, [operation, quota.permits, repr(quota.window), *constants, *arguments])
-        except redis.RedisError as error:
+        except (redis.RedisError, OSError) as error:
             # The text of a Redis error may quote what was sent; its kind is enough.
             raise StateUnavailableError(self._address, type(error).__name__) from error

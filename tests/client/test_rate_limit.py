@@ -1,0 +1,226 @@
+"""The limiter: how it waits, what it says, and what happens when it is interrupted."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+
+import pytest
+
+from airflow_provider_qlik_assets.client.errors import QlikConfigurationError, QlikRateLimitError
+from airflow_provider_qlik_assets.client.rate_limit import RateLimiter, RateLimits, Tier
+from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import Quota
+from airflow_provider_qlik_assets.client.rate_limit_stores.memory import MemoryStore
+
+LIMITS = RateLimits(tier1_limit=10, tier2_limit=3, window=100.0)  # 9 and 2 permits in 101 s
+
+
+class World:
+    """A clock, and limiters that share a store on it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+        self.on_sleep = lambda: None
+        self.store = MemoryStore(clock=self.clock)
+
+    def clock(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+        self.on_sleep()
+
+    def limiter(
+        self, *, tenant: str = "tenant.eu.qlikcloud.com", identity: str = "user", **options
+    ) -> RateLimiter:
+        options = {"limits": LIMITS, "clock": self.clock, "sleep": self.sleep} | options
+        return RateLimiter(self.store, tenant=tenant, identity=identity, **options)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def used_up(world: World) -> RateLimiter:
+    """A limiter whose tier 2 quota is used up."""
+    limiter = world.limiter()
+    for _ in range(2):
+        limiter.acquire(Tier.TWO)
+    return limiter
+
+
+@pytest.mark.parametrize(
+    ("limits", "tier", "quota"),
+    [
+        (RateLimits(), Tier.ONE, Quota(4900, 303.0)),
+        (RateLimits(), Tier.TWO, Quota(490, 303.0)),
+        (RateLimits(tier2_limit=1, window=1.0), Tier.TWO, Quota(1, 1.01)),
+        (RateLimits(tier2_limit=50, window=10), Tier.TWO, Quota(49, 10.1)),
+    ],
+)
+def test_a_little_less_than_the_limit_is_used(limits: RateLimits, tier: Tier, quota: Quota) -> None:
+    assert limits.quota(tier) == quota
+
+
+@pytest.mark.parametrize(
+    ("name", "limits"),
+    [
+        ("tier1_limit", {"tier1_limit": 0}),
+        ("tier1_limit", {"tier1_limit": 10_001}),
+        ("tier2_limit", {"tier2_limit": 0.5}),
+        ("tier2_limit", {"tier2_limit": True}),
+        ("tier2_limit", {"tier2_limit": "500"}),
+        ("rate_limit_window", {"window": 0}),
+        ("rate_limit_window", {"window": -1.0}),
+        ("rate_limit_window", {"window": float("inf")}),
+        ("rate_limit_window", {"window": float("nan")}),
+        ("rate_limit_window", {"window": True}),
+    ],
+)
+def test_impossible_limits_are_refused_by_name(name: str, limits: dict) -> None:
+    with pytest.raises(QlikConfigurationError, match=f"^{name} is "):
+        RateLimits(**limits)
+
+
+def test_within_the_quota_nobody_waits(world: World) -> None:
+    limiter = world.limiter()
+
+    assert [limiter.acquire(Tier.TWO) for _ in range(2)] == [0.0, 0.0]
+    assert world.slept == []
+
+
+def test_beyond_the_quota_it_waits_for_the_window(world: World, used_up: RateLimiter) -> None:
+    assert used_up.acquire(Tier.TWO) == pytest.approx(101.0)
+    assert sum(world.slept) == pytest.approx(101.0)
+
+
+def test_tiers_do_not_share_a_quota(used_up: RateLimiter) -> None:
+    assert used_up.acquire(Tier.ONE) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("other", "is_shared"),
+    [
+        ({}, True),
+        ({"tenant": "TENANT.eu.qlikcloud.com"}, True),
+        ({"tenant": "other.eu.qlikcloud.com"}, False),
+        ({"identity": "somebody else"}, False),
+    ],
+)
+def test_quota_is_shared_by_tenant_and_user(
+    world: World, used_up: RateLimiter, other: dict, is_shared: bool
+) -> None:
+    assert (world.limiter(**other).wait_for(Tier.TWO) > 0) is is_shared
+
+
+def test_expected_wait_reserves_nothing(world: World) -> None:
+    limiter = world.limiter()
+
+    assert [limiter.wait_for(Tier.TWO) for _ in range(10)] == [0.0] * 10
+    assert limiter.acquire(Tier.TWO) == 0.0
+
+
+def test_expected_wait_is_the_actual_one(used_up: RateLimiter) -> None:
+    assert used_up.wait_for(Tier.TWO) == pytest.approx(used_up.acquire(Tier.TWO))
+
+
+@pytest.mark.parametrize("where", ["limiter", "call"])
+def test_too_long_a_wait_is_an_error_at_once(world: World, used_up: RateLimiter, where: str) -> None:
+    limiter = world.limiter(max_wait=60.0 if where == "limiter" else 1e9)
+
+    with pytest.raises(QlikRateLimitError) as caught:
+        limiter.acquire(Tier.TWO, max_wait=60.0 if where == "call" else None)
+
+    assert caught.value.retry_after == pytest.approx(101.0)
+    assert world.slept == []
+
+
+def test_error_of_a_request_that_was_held_back_says_so(used_up: RateLimiter) -> None:
+    with pytest.raises(QlikRateLimitError) as caught:
+        used_up.acquire(Tier.TWO, max_wait=60.0)
+
+    assert str(caught.value) == (
+        "No request was sent: the quota of tier 2 of tenant.eu.qlikcloud.com is used up, and the wait of "
+        "about 101.0 s is not allowed. "
+        "Try again after that time, or allow a longer wait with max_rate_limit_wait."
+    )
+    assert caught.value.http_status == 429
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_wait_as_long_as_allowed_succeeds(used_up: RateLimiter) -> None:
+    assert used_up.acquire(Tier.TWO, max_wait=101.001) == pytest.approx(101.0)
+
+
+def test_wait_that_grows_too_long_is_given_up(world: World, used_up: RateLimiter) -> None:
+    world.on_sleep = lambda: used_up.penalize(Tier.TWO, 500.0)
+
+    with pytest.raises(QlikRateLimitError, match="answered 429 to requests of tier 2"):
+        used_up.acquire(Tier.TWO, max_wait=200.0)
+
+    assert len(world.slept) == 1
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit, TimeoutError])
+def test_interrupted_waiter_leaves_the_queue(
+    world: World, used_up: RateLimiter, interruption: type[BaseException]
+) -> None:
+    def interrupt() -> None:
+        raise interruption
+
+    before = used_up.wait_for(Tier.TWO)
+    for _ in range(4):
+        world.on_sleep = interrupt
+        with pytest.raises(interruption):
+            used_up.acquire(Tier.TWO)
+        world.now -= world.slept[-1]
+
+    assert used_up.wait_for(Tier.TWO) == before
+
+
+def test_429_holds_all_sharers_back(world: World) -> None:
+    world.limiter().penalize(Tier.TWO, 30.0)
+
+    assert 30.0 < world.limiter().wait_for(Tier.TWO) < 35.0
+    assert world.limiter().wait_for(Tier.ONE) == 0.0
+
+
+def test_429_slows_the_time_after_it(world: World) -> None:
+    limiter = world.limiter()
+    for _ in range(9):
+        limiter.acquire(Tier.ONE)
+    limiter.penalize(Tier.ONE, 200.0)
+    limiter.acquire(Tier.ONE)
+
+    assert limiter.wait_for(Tier.ONE) > 101.0 / 9
+
+
+def test_each_wait_is_logged_once_with_its_reason(
+    world: World, used_up: RateLimiter, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        used_up.acquire(Tier.TWO)
+        used_up.penalize(Tier.ONE, 20.0)
+        used_up.acquire(Tier.ONE)
+
+    assert len(caplog.messages) == 2
+    assert caplog.messages[0] == (
+        "Waiting about 101.0 s: the quota of tier 2 of tenant.eu.qlikcloud.com is used up."
+    )
+    assert caplog.messages[1].endswith(
+        " s: Qlik Cloud answered 429 to requests of tier 1 to tenant.eu.qlikcloud.com."
+    )
+
+
+def test_short_waits_are_no_news(
+    world: World, used_up: RateLimiter, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.now += 100.5
+    with caplog.at_level(logging.INFO):
+        assert used_up.acquire(Tier.TWO) > 0
+
+    assert caplog.messages == []
