@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import JsonValue
 from pydantic.alias_generators import to_camel
 
-from airflow_provider_qlik_assets.client.json_patch import JsonPatchOperation
+from airflow_provider_qlik_assets.client.json_patch import JsonPatchOperation, same_json
 from airflow_provider_qlik_assets.client.models import DataAsset
 
 
@@ -71,11 +71,7 @@ def _property_operations(actual: DataAsset, wish: DataAsset) -> list[JsonPatchOp
         path = "/properties/" + key.replace("~", "~0").replace("/", "~1")
         if value is None and key in current:
             operations.append(JsonPatchOperation(op="remove", path=path))
-        elif value is not None and (key not in current or not _same_json(current[key], value)):
+        elif value is not None and (key not in current or not same_json(current[key], value)):
             operations.append(JsonPatchOperation(op="add", path=path, value=value))
     return operations
 
-
-def _same_json(one: Any, other: Any) -> bool:
-    """Compare JSON values; unlike in Python, ``true`` is not ``1``."""
-    return one == other and isinstance(one, bool) == isinstance(other, bool)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import cast
 
 import pendulum
@@ -26,21 +26,25 @@ def parse_instant(value: str | datetime) -> pendulum.DateTime:
                 f"{shorten(value, 60)!r} is not an instant: give a date, a time and an offset from UTC, "
                 "such as 2026-01-31T06:30:00Z."
             )
-        try:
-            instant = cast("pendulum.DateTime", pendulum.parse(value.upper().replace(" ", "T")))
-        except ValueError as error:
-            raise QlikValidationError(f"{shorten(value, 60)!r} is not an instant: {error}.") from None
-    elif isinstance(value, datetime):
-        if value.utcoffset() is None:
-            raise QlikValidationError(
-                f"{value.isoformat()} has no time zone and so names no instant: give an aware datetime."
-            )
-        instant = pendulum.instance(value)
-    else:
+    elif not isinstance(value, datetime):
         raise QlikValidationError(
             f"An instant is a datetime or an RFC 3339 string, not {type(value).__name__}."
         )
-    instant = instant.in_timezone("UTC")
+    elif value.utcoffset() is None:
+        raise QlikValidationError(
+            f"{value.isoformat()} has no time zone and so names no instant: give an aware datetime."
+        )
+    try:
+        if isinstance(value, str):
+            instant = cast("pendulum.DateTime", pendulum.parse(value.upper().replace(" ", "T")))
+        else:
+            instant = pendulum.instance(value)
+        # By the standard library: pendulum's own conversion fails in the first and the last year.
+        instant = pendulum.instance(datetime.astimezone(instant, UTC))
+    except (ValueError, OverflowError):
+        raise QlikValidationError(
+            f"{shorten(str(value), 60)!r} is not an instant: there is no such date or time."
+        ) from None
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
@@ -50,4 +54,4 @@ def format_instant(instant: datetime) -> str:
     :param instant: a timezone-aware ``datetime``.
     :raises QlikValidationError: if it is naive.
     """
-    return parse_instant(instant).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    return datetime.isoformat(parse_instant(instant).naive(), timespec="milliseconds") + "Z"

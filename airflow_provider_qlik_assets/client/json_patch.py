@@ -11,6 +11,7 @@ import jsonpatch
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, shorten
+from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
 from airflow_provider_qlik_assets.client.validation import parse_model
 
 VERSION_PATH = "/version"
@@ -144,7 +145,8 @@ def effective_operations(
 ) -> tuple[list[JsonPatchOperation], dict[str, Any]]:
     """Return the operations without those that change nothing, and the document that they lead to.
 
-    Removing what is not there changes nothing. Tests are kept as long as any change is.
+    Removing what is not there changes nothing; neither does setting a field to null that is not set, or
+    ``dataFreshness`` to the same instant in another form. Tests are kept as long as any change is.
 
     :raises QlikValidationError: if an operation does not fit the document.
     """
@@ -158,14 +160,25 @@ def effective_operations(
             continue
         try:
             after = jsonpatch.apply_patch(wanted, [operation.to_json()])
-        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
+        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError) as error:
             raise QlikValidationError(
                 f"{operation.op!r} at {operation.path} does not fit the data asset: {shorten(str(error))}."
             ) from error
-        if after != wanted:
+        if after.get("dataFreshness") is not None:
+            after["dataFreshness"] = format_instant(parse_instant(after["dataFreshness"]))
+        if any(not same_json(after.get(name), wanted.get(name)) for name in after.keys() | wanted.keys()):
             kept.append(operation)
         wanted = after
     return ([] if all(operation.op == "test" for operation in kept) else kept), wanted
+
+
+def same_json(one: Any, other: Any) -> bool:
+    """Compare JSON values: unlike in Python, ``true`` is not ``1``, at any depth."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same_json(one[name], other[name]) for name in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same_json, one, other))
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
 def holds_already(document: Mapping[str, Any], operations: Sequence[JsonPatchOperation]) -> bool:

@@ -163,6 +163,8 @@ class DataAsset(_ApiModel):
         problems += [
             f"{to_camel(field)} is empty" for field in ("technical_name", "id") if getattr(self, field) == ""
         ]
+        if self.data_store_info is not None and self.store_id is None:
+            problems.append("dataStoreInfo has no id")
         if self.tags is not None and len(set(self.tags)) != len(self.tags):
             problems.append("tags holds a tag twice")
         if problems:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, shorten
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_MOST_SHOWN_PROBLEMS = 5
 
 
 def parse_model(model: type[Model], value: Mapping[str, Any], what: str) -> Model:
@@ -30,16 +32,19 @@ def parse_model(model: type[Model], value: Mapping[str, Any], what: str) -> Mode
 
 
 def describe_problems(error: ValidationError, model: type[BaseModel]) -> str:
-    """Return all problems of a validation error in one line, without the values given."""
-    return "; ".join(
-        _describe(problem, model) for problem in error.errors(include_input=False, include_url=False)
-    )
+    """Return the problems of a validation error in one line, without the values given."""
+    problems = error.errors(include_input=False, include_url=False)
+    shown = [_describe(problem, model) for problem in problems[:_MOST_SHOWN_PROBLEMS]]
+    if len(problems) > len(shown):
+        shown.append(f"and {len(problems) - len(shown)} more")
+    return "; ".join(shown)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return " (did you mean 'x'?)" for the known name that is nearest to a mistaken one, or nothing."""
     by_lower = {candidate.lower(): candidate for candidate in known}
-    found = difflib.get_close_matches(name.lower().replace("_", ""), by_lower, n=1)
+    # A name is cut because comparing takes longer than linear time; no known one is that long.
+    found = difflib.get_close_matches(name[:100].lower().replace("_", ""), by_lower, n=1)
     return f" (did you mean {by_lower[found[0]]!r}?)" if found else ""
 
 
@@ -56,10 +61,20 @@ def check_id(value: Any) -> str:
 
 
 def _describe(problem: Any, model: type[BaseModel]) -> str:
-    location = ".".join(str(part) for part in problem["loc"])
+    path = [str(part) for part in problem["loc"]]
+    location = shorten(".".join(path), 60)
     if problem["type"] == "extra_forbidden":
-        names = (field.alias or name for name, field in model.model_fields.items())
-        return f"unknown field {shorten(location, 60)!r}{nearest(location, names)}"
+        return f"unknown field {location!r}{nearest(path[-1], _names(model, path[:-1]))}"
     message = problem["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:].rstrip(".")
+    message = shorten(message[:1].lower() + message[1:].rstrip("."))
     return f"{location}: {message}" if location else message
+
+
+def _names(model: type[BaseModel], path: list[str]) -> list[str]:
+    """Return the names of the fields of a model, or of the model that one of its fields holds."""
+    fields = {name: field.alias or name for name, field in model.model_fields.items()}
+    if not path:
+        return list(fields.values())
+    outer = next(name for name, alias in fields.items() if path[0] in {name, alias})
+    inner = (kind for kind in get_args(model.model_fields[outer].annotation) if isinstance(kind, type))
+    return [name for kind in inner if issubclass(kind, BaseModel) for name in _names(kind, path[1:])]
