@@ -1,15 +1,19 @@
 """HTTP connections whose answers have a deadline.
 
 A socket's read time-out starts anew with every byte, so a server that sends one byte now and then could hold
-a caller for ever. Here a timer shuts the socket down when the whole answer has taken too long.
+a caller for ever. Here a watchdog shuts the socket down when the whole answer has taken too long.
 """
 
 from __future__ import annotations
 
 import contextlib
+import heapq
+import itertools
+import math
 import os
 import socket
 import threading
+import time
 from typing import Any
 
 from requests.adapters import HTTPAdapter
@@ -29,29 +33,29 @@ class AnswerDeadline:
 
     def __init__(self, seconds: float) -> None:
         self.expired = False
+        self._seconds = seconds
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
-        self._timer = threading.Timer(seconds, self._expire)
-        self._timer.daemon = True
 
     def __enter__(self) -> AnswerDeadline:
         _current.deadline = self
-        self._timer.start()
+        _watchdog.watch(self, time.monotonic() + self._seconds)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._timer.cancel()
         _current.deadline = None
         self._release()
+        _watchdog.forget(self)
 
-    def watch(self, sock: socket.socket) -> None:
+    def guard(self, sock: socket.socket) -> None:
         """Shut this socket down on expiry."""
         self._release()
         with self._lock:
             # A descriptor of our own: it stays ours when TLS takes the socket over or the pool closes it.
             self._socket = socket.socket(fileno=os.dup(sock.fileno()))
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """Shut the socket down, which ends the read that waits for it."""
         with self._lock:
             self.expired = True
             if self._socket is not None:
@@ -65,10 +69,56 @@ class AnswerDeadline:
                 self._socket = None
 
 
+class _Watchdog:
+    """One thread that expires all deadlines of this process; starting one for each request costs more."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._active: set[AnswerDeadline] = set()
+        self._queue: list[tuple[float, int, AnswerDeadline]] = []
+        self._numbers = itertools.count()
+        self._wakes_at = -math.inf  # no thread yet
+
+    def watch(self, deadline: AnswerDeadline, at: float) -> None:
+        with self._condition:
+            self._active.add(deadline)
+            heapq.heappush(self._queue, (at, next(self._numbers), deadline))
+            if self._wakes_at == -math.inf:
+                self._wakes_at = at
+                threading.Thread(target=self._run, name="qlik-answer-deadlines", daemon=True).start()
+            elif at < self._wakes_at:
+                self._condition.notify()
+
+    def forget(self, deadline: AnswerDeadline) -> None:
+        with self._condition:
+            self._active.discard(deadline)
+
+    def _run(self) -> None:
+        with self._condition:
+            while True:
+                while self._queue and self._queue[0][0] <= time.monotonic():
+                    _, _, deadline = heapq.heappop(self._queue)
+                    if deadline in self._active:
+                        deadline.expire()
+                self._wakes_at = self._queue[0][0] if self._queue else math.inf
+                left = max(0.0, self._wakes_at - time.monotonic())
+                self._condition.wait(None if left == math.inf else left)
+
+
+def _start_anew() -> None:
+    """Give a forked child a watchdog of its own: threads are not inherited."""
+    global _watchdog  # noqa: PLW0603
+    _watchdog = _Watchdog()
+
+
+_watchdog = _Watchdog()
+os.register_at_fork(after_in_child=_start_anew)
+
+
 def _watch(sock: Any) -> None:
     deadline = getattr(_current, "deadline", None)
     if deadline is not None and sock is not None:
-        deadline.watch(sock)
+        deadline.guard(sock)
 
 
 class _WatchedMixin:
