@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import logging
 import random
-import time
 from collections.abc import Callable
 
 from airflow_provider_qlik_assets.catalog.results import Result
@@ -41,7 +40,6 @@ def change(
     decide: Callable[[DataAsset], list[JsonPatchOperation]],
     *,
     current: DataAsset | None = None,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> Result:
     """Bring one data asset to where ``decide`` has nothing left to change.
 
@@ -85,7 +83,7 @@ def change(
             logger.info("%s Reading it again (attempt %d).", error, attempt + 1)
             current = None
             if attempt > 1:
-                sleep(random.uniform(0, min(_LONGEST_PAUSE_SECONDS, 0.05 * 2**attempt)))  # noqa: S311
+                client.sleep(random.uniform(0, min(_LONGEST_PAUSE_SECONDS, 0.05 * 2**attempt)))  # noqa: S311
         else:
             return Result(data_asset_id, "updated", after, changed_fields(operations))
     raise AssertionError("unreachable")

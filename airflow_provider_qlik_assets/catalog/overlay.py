@@ -74,4 +74,3 @@ def _property_operations(actual: DataAsset, wish: DataAsset) -> list[JsonPatchOp
         elif value is not None and (key not in current or not same_json(current[key], value)):
             operations.append(JsonPatchOperation(op="add", path=path, value=value))
     return operations
-

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_provider_qlik_assets.catalog.guarded import change
@@ -29,7 +28,6 @@ def patch_data_asset(
     operations: Operations | None = None,
     changes: Mapping[str, Any] | None = None,
     expected_version: int | None = None,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> Result:
     """Change a data asset; nothing is written if it is as wished already.
 
@@ -64,7 +62,7 @@ def patch_data_asset(
             )
         return missing
 
-    return change(client, data_asset_id, decide, sleep=sleep)
+    return change(client, data_asset_id, decide)
 
 
 def check_patch(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from airflow_provider_qlik_assets.catalog.guarded import change
@@ -57,8 +56,6 @@ def upsert_data_asset(
     client: QlikCloudClient,
     asset: DataAsset | Mapping[str, Any],
     if_exists: IfExists = "update",
-    *,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> Result:
     """Create a data asset, or set the given fields of the existing one.
 
@@ -75,7 +72,7 @@ def upsert_data_asset(
     wish = check_upsert(asset, if_exists)
     current = client.get_data_asset(wish.id) if wish.id is not None else _find(client, wish)
     if current is None:
-        created, current = _create(client, wish, sleep)
+        created, current = _create(client, wish)
         if created:
             return Result(_id(current), "created", current, tuple(sorted(wish.to_request())))
     if if_exists == "skip":
@@ -84,7 +81,7 @@ def upsert_data_asset(
         raise QlikDataAssetExistsError.without_request(
             409, f"Data asset {_id(current)} ({current.technical_name}) exists already."
         )
-    return change(client, _id(current), lambda current: overlay(current, wish), current=current, sleep=sleep)
+    return change(client, _id(current), lambda current: overlay(current, wish), current=current)
 
 
 def check_upsert(asset: DataAsset | Mapping[str, Any], if_exists: str) -> DataAsset:
@@ -104,9 +101,7 @@ def check_upsert(asset: DataAsset | Mapping[str, Any], if_exists: str) -> DataAs
     return wish
 
 
-def _create(
-    client: QlikCloudClient, wish: DataAsset, sleep: Callable[[float], None]
-) -> tuple[bool, DataAsset]:
+def _create(client: QlikCloudClient, wish: DataAsset) -> tuple[bool, DataAsset]:
     """Create a data asset; return whether it is ours, and the one that is in the catalog now.
 
     A create whose outcome is unknown is not repeated before a look-up by name.
@@ -130,7 +125,7 @@ def _create(
                 raise
             pause = random.uniform(0, 2.0**attempt)  # noqa: S311 - jitter
             logger.warning("%s It was not created; attempt %d follows in %.1f s.", error, attempt + 1, pause)
-            sleep(pause)
+            client.sleep(pause)
     raise AssertionError("unreachable")
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
@@ -30,7 +31,7 @@ from airflow_provider_qlik_assets.client.json_patch import (
 from airflow_provider_qlik_assets.client.models import DataAsset
 from airflow_provider_qlik_assets.client.paging import Page, listing
 from airflow_provider_qlik_assets.client.rate_limit import DEFAULT_MAX_WAIT_SECONDS, RateLimiter, RateLimits
-from airflow_provider_qlik_assets.client.rate_limit_stores import open_store
+from airflow_provider_qlik_assets.client.rate_limit_stores import Store, open_store
 from airflow_provider_qlik_assets.client.retry import RetryPolicy
 from airflow_provider_qlik_assets.client.transport import Answer, Request, Transport
 from airflow_provider_qlik_assets.client.validation import check_id
@@ -55,10 +56,11 @@ class QlikCloudClient:
     :param proxies: proxy URL by scheme; ``None`` takes them from the environment.
     :param retry: how often and how long failed requests are repeated.
     :param rate_limits: the user's rate limits.
-    :param rate_limit_store: URL of the store that shares the limits with other processes and hosts; ``None``
-        is a directory of the user's own on this host.
+    :param rate_limit_store: the store that shares the limits with other processes and hosts, or its URL;
+        ``None`` is a directory of the user's own on this host.
     :param max_rate_limit_wait: seconds that one request may wait for its place in the rate limit.
     :param user_agent: appended to the ``User-Agent``.
+    :param sleep: waits for some seconds, before a repetition or for the rate limit.
     :raises QlikConfigurationError: if a setting cannot work.
     """
 
@@ -72,18 +74,23 @@ class QlikCloudClient:
         proxies: Mapping[str, str] | None = None,
         retry: RetryPolicy | None = None,
         rate_limits: RateLimits | None = None,
-        rate_limit_store: str | None = None,
+        rate_limit_store: Store | str | None = None,
         max_rate_limit_wait: float = DEFAULT_MAX_WAIT_SECONDS,
         user_agent: str = "",
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.base_url = parse_base_url(base_url)
+        self.sleep = sleep
         self._credentials = auth
         self._limiter = RateLimiter(
-            open_store(rate_limit_store),
+            open_store(rate_limit_store)
+            if rate_limit_store is None or isinstance(rate_limit_store, str)
+            else rate_limit_store,
             tenant=urlsplit(self.base_url).netloc,
             identity=auth.identity,
             limits=rate_limits,
             max_wait=max_rate_limit_wait,
+            sleep=sleep,
         )
         self._options: dict[str, Any] = {
             "limiter": self._limiter,
@@ -92,6 +99,7 @@ class QlikCloudClient:
             "verify": verify,
             "proxies": proxies,
             "user_agent": user_agent,
+            "sleep": sleep,
         }
         self._connected: tuple[int, Transport, Authenticator] | None = None
 

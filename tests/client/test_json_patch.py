@@ -60,7 +60,10 @@ def test_a_valid_operation_is_sent_as_it_was_given(operation: Json) -> None:
         ("add", "A JSON Patch operation is an object (dict), not str."),
         (None, "A JSON Patch operation is an object (dict), not NoneType."),
         ({}, "op: field required; path: field required"),
-        (op("append", "/tags", "a"), "op: input should be 'add', 'remove', 'replace', 'move', 'copy' or 'test'"),
+        (
+            op("append", "/tags", "a"),
+            "op: input should be 'add', 'remove', 'replace', 'move', 'copy' or 'test'",
+        ),
         (op("Add", "/tags", "a"), "op: input should be"),
         (op("add", "name", "a"), "'name' is not a JSON Pointer"),
         (op("add", "/na~me", "a"), "'/na~me' is not a JSON Pointer: it starts with '/'; '~' is written '~0'"),
@@ -277,7 +280,9 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2),
     max_leaves=6,
 )
-PATHS = st.sampled_from(["/name", "/properties", "/properties/a", "/properties/a/b", "/tags", "/tags/0", "/x"])
+PATHS = st.sampled_from(
+    ["/name", "/properties", "/properties/a", "/properties/a/b", "/tags", "/tags/0", "/x"]
+)
 OPERATIONS = st.lists(
     st.builds(lambda path, value: op("add", path, value), PATHS, VALUES)
     | st.builds(lambda path: op("remove", path), PATHS),
