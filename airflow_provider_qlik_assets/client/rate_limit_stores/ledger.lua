@@ -1,8 +1,6 @@
--- The rules of ledger.py, statement by statement; that file explains them.
+-- The rules of ledger.py, statement by statement; that file explains them. redis.py puts its constants in front.
 local header_key, times_key, queue_key = KEYS[1], KEYS[2], KEYS[3]
 local operation, permits, window = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local max_queue, pauses_per_window = tonumber(ARGV[4]), tonumber(ARGV[5])
-local graces_per_window, recovery_windows = tonumber(ARGV[6]), tonumber(ARGV[7])
 local time = redis.call('TIME')
 local clock = time[1] + time[2] / 1000000
 
@@ -45,7 +43,7 @@ local function allowed()
   if s.learned <= 0 or s.learned >= permits then
     return permits
   end
-  local recovered = (s.now - s.paced_since) / (window * recovery_windows)
+  local recovered = (s.now - s.paced_since) / (window * RECOVERY_WINDOWS)
   return s.learned + (permits - s.learned) * math.min(1, recovered) ^ 3
 end
 
@@ -83,7 +81,7 @@ local function ask(ticket, max_wait)
   local tickets, place = redis.call('HGETALL', queue_key), 0
   for i = 1, #tickets, 2 do
     local other, due = tonumber(tickets[i]), tonumber(tickets[i + 1])
-    if due + window / graces_per_window < s.now and other ~= ticket then
+    if due + window / GRACES_PER_WINDOW < s.now and other ~= ticket then
       redis.call('HDEL', queue_key, tickets[i])
     elseif ticket == 0 or other < ticket then
       place = place + 1
@@ -109,8 +107,8 @@ local function ask(ticket, max_wait)
     s.tickets = s.tickets + 1
     ticket = s.tickets
   end
-  local pause = math.min(delay, window / pauses_per_window)
-  if redis.call('HEXISTS', queue_key, ticket) == 1 or redis.call('HLEN', queue_key) < max_queue then
+  local pause = math.min(delay, window / PAUSES_PER_WINDOW)
+  if redis.call('HEXISTS', queue_key, ticket) == 1 or redis.call('HLEN', queue_key) < MAX_QUEUE then
     redis.call('HSET', queue_key, ticket, exact(s.now + pause))
   end
   return {0, ticket, exact(delay), exact(pause), penalized}
@@ -121,7 +119,7 @@ local function penalize(retry_after)
     local sent = math.min(sent_within(), allowed())
     s.learned = math.max(sent * 0.98, allowed() / 2, permits / 8)
     s.paced_since = s.now
-    s.paced_until = s.now + retry_after + window * recovery_windows
+    s.paced_until = s.now + retry_after + window * RECOVERY_WINDOWS
     s.penalty_count = s.count
   end
   s.blocked_until = math.max(s.blocked_until, s.now + retry_after)
@@ -129,11 +127,11 @@ end
 
 local reply = 0
 if operation == 'ask' then
-  reply = ask(tonumber(ARGV[8]), tonumber(ARGV[9]))
+  reply = ask(tonumber(ARGV[4]), tonumber(ARGV[5]))
 elseif operation == 'leave' then
-  redis.call('HDEL', queue_key, ARGV[8])
+  redis.call('HDEL', queue_key, ARGV[4])
 elseif operation == 'penalize' then
-  penalize(tonumber(ARGV[8]))
+  penalize(tonumber(ARGV[4]))
 else
   start_slowly()
 end
@@ -143,7 +141,7 @@ for i, name in ipairs(names) do
   fields[2 * i - 1], fields[2 * i] = name, exact(s[name])
 end
 redis.call('HSET', header_key, unpack(fields))
-local lifetime = math.ceil(math.max(0, s.blocked_until - s.now) + window * (recovery_windows + 2))
+local lifetime = math.ceil(math.max(0, s.blocked_until - s.now) + window * (RECOVERY_WINDOWS + 2))
 for _, key in ipairs(KEYS) do
   redis.call('EXPIRE', key, lifetime)
 end

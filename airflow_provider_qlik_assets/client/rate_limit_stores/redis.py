@@ -25,7 +25,10 @@ from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import (
 
 _PREFIX = "airflow-provider-qlik-assets:"
 TIMEOUT_SECONDS = 2.0
-_SCRIPT = Path(__file__).with_name("ledger.lua").read_text("utf-8")
+_CONSTANTS = (
+    f"local MAX_QUEUE, PAUSES_PER_WINDOW, GRACES_PER_WINDOW, RECOVERY_WINDOWS = "
+    f"{MAX_QUEUE}, {PAUSES_PER_WINDOW}, {GRACES_PER_WINDOW}, {RECOVERY_WINDOWS}\n"
+)
 
 
 class RedisStore:
@@ -34,7 +37,7 @@ class RedisStore:
     :param url: ``redis://`` or ``rediss://`` URL.
     """
 
-    script = _SCRIPT
+    script = _CONSTANTS + Path(__file__).with_name("ledger.lua").read_text("utf-8")
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -71,9 +74,8 @@ class RedisStore:
 
     def _call(self, key: str, quota: Quota, operation: str, *arguments: float) -> Any:
         keys = [f"{_PREFIX}{{{key}}}:{part}" for part in ("header", "times", "queue")]
-        constants = (MAX_QUEUE, PAUSES_PER_WINDOW, GRACES_PER_WINDOW, RECOVERY_WINDOWS)
         try:
-            return self._run(keys, [operation, quota.permits, repr(quota.window), *constants, *arguments])
+            return self._run(keys, [operation, quota.permits, repr(quota.window), *arguments])
         except (redis.RedisError, OSError) as error:
             # The text of a Redis error may quote what was sent; its kind is enough.
             raise StateUnavailableError(self._address, type(error).__name__) from error
