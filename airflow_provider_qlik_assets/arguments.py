@@ -93,6 +93,8 @@ def as_id(value: Any, name: str) -> str:
 
     :raises QlikValidationError: if it is none.
     """
+    if not isinstance(value, str):
+        raise _no_id(value, f"{name} is an id")
     if value == "None":
         raise QlikValidationError(f"{name} was rendered to 'None': what its template names has no value.")
     return check_ids([value])[0]
@@ -107,9 +109,13 @@ def as_ids(value: Any, name: str) -> list[str]:
     if isinstance(value, str):
         return [as_id(value, name)]
     if isinstance(value, Mapping) or not isinstance(value, Iterable):
-        advice = " Of another task's result, take .output['id']." if isinstance(value, Mapping) else ""
-        raise QlikValidationError(f"{name} is an id or a list of ids, not {type(value).__name__}.{advice}")
+        raise _no_id(value, f"{name} is an id or a list of ids")
     return check_ids(value)
+
+
+def _no_id(value: Any, wanted: str) -> QlikValidationError:
+    advice = " Of another task's result, pass .output['id']." if isinstance(value, Mapping) else ""
+    return QlikValidationError(f"{wanted}, not {type(value).__name__}.{advice}")
 
 
 def as_bool(value: Any, name: str) -> bool:

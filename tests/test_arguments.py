@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_qlik_assets.arguments import (
     as_bool,
+    as_id,
     as_ids,
     as_int,
     as_seconds,
@@ -283,3 +284,19 @@ def test_message_is_short(convert: Callable[[Any, str], Any]) -> None:
         convert("x" * 10_000, "name")
 
     assert len(str(error.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (None, "data_asset_id is an id, not NoneType"),
+        (["a"], "data_asset_id is an id, not list"),
+        ({"id": "a"}, r"data_asset_id is an id, not dict.*\['id'\]"),
+        ("None", "data_asset_id was rendered to 'None'"),
+        ("", "is not an id"),
+        ("*", "not the id"),
+    ],
+)
+def test_no_id(value: Any, message: str) -> None:
+    with pytest.raises(QlikValidationError, match=message):
+        as_id(value, "data_asset_id")

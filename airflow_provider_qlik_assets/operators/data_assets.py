@@ -18,13 +18,16 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_qlik_assets.arguments import (
     as_bool,
+    as_id,
+    as_ids,
     as_int,
     check_known_fields,
+    check_known_operations,
     check_when_parsed,
     from_rendered,
     templatable,
 )
-from airflow_provider_qlik_assets.catalog.deletion import check_ids, delete_data_assets
+from airflow_provider_qlik_assets.catalog.deletion import delete_data_assets
 from airflow_provider_qlik_assets.catalog.freshness import set_data_freshness_of_many
 from airflow_provider_qlik_assets.catalog.patch import check_patch, patch_data_asset
 from airflow_provider_qlik_assets.catalog.results import Result, summarize
@@ -45,7 +48,8 @@ class _QlikOperator(BaseOperator):
     ui_color = "#d5f0e1"
 
     def __init__(self, *, qlik_conn_id: str = QlikCloudHook.default_conn_name, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        # Also push each member of the result, so that ``operator.output["id"]`` works downstream.
+        super().__init__(**{"multiple_outputs": True, **kwargs})
         self.qlik_conn_id = qlik_conn_id
 
     @cached_property
@@ -147,14 +151,15 @@ class QlikPatchDataAssetOperator(_QlikOperator):
         self.changes = templatable(changes)
         self.expected_version = expected_version
         check_known_fields(self.changes)
-        check_when_parsed(check_ids, data_asset_id)
+        check_known_operations(self.operations)
+        check_when_parsed(as_id, data_asset_id, "data_asset_id")
         check_when_parsed(as_int, expected_version, "expected_version")
         check_when_parsed(check_patch, self.operations, self.changes)
 
     def _execute(self, client: QlikCloudClient) -> dict[str, Any]:
         patched = patch_data_asset(
             client,
-            self.data_asset_id,
+            as_id(self.data_asset_id, "data_asset_id"),
             operations=self._argument("operations"),
             changes=self._argument("changes"),
             expected_version=as_int(self.expected_version, "expected_version"),
@@ -166,7 +171,7 @@ class QlikUpdateDataFreshnessOperator(_QlikOperator):
     """Stamp data assets with the instant at which their source data was last changed, typically after a load.
 
     An older instant does not overwrite a newer one: two loads may finish out of order. One data asset that
-    fails does not keep the others from being stamped.
+    does not exist fails the task, yet does not keep the others from being stamped.
 
     :param data_asset_ids: ids of the data assets.
     :param data_freshness: timezone-aware instant, or RFC 3339 text; ``None`` is the moment the task runs.
@@ -194,16 +199,17 @@ class QlikUpdateDataFreshnessOperator(_QlikOperator):
         self.data_asset_ids = templatable(data_asset_ids)
         self.data_freshness = data_freshness
         self.allow_backwards = allow_backwards
-        check_when_parsed(check_ids, self.data_asset_ids)
-        check_when_parsed(parse_instant, data_freshness or pendulum.now("UTC"))
+        check_when_parsed(as_ids, self.data_asset_ids, "data_asset_ids")
+        if data_freshness is not None:
+            check_when_parsed(parse_instant, data_freshness)
         check_when_parsed(as_bool, allow_backwards, "allow_backwards")
 
     def _execute(self, client: QlikCloudClient) -> dict[str, Any]:
         return self._summary(
             set_data_freshness_of_many(
                 client,
-                self._argument("data_asset_ids"),
-                self.data_freshness or pendulum.now("UTC"),
+                as_ids(self.data_asset_ids, "data_asset_ids"),
+                pendulum.now("UTC") if self.data_freshness is None else self.data_freshness,
                 allow_backwards=as_bool(self.allow_backwards, "allow_backwards"),
             )
         )
@@ -235,7 +241,7 @@ class QlikDeleteDataAssetsOperator(_QlikOperator):
         self.data_asset_ids = templatable(data_asset_ids)
         self.max_deletions = max_deletions
         self.plan_only = dry_run  # BaseOperator has a method dry_run()
-        check_when_parsed(check_ids, self.data_asset_ids)
+        check_when_parsed(as_ids, self.data_asset_ids, "data_asset_ids")
         check_when_parsed(as_int, max_deletions, "max_deletions")
         check_when_parsed(as_bool, dry_run, "dry_run")
 
@@ -245,7 +251,7 @@ class QlikDeleteDataAssetsOperator(_QlikOperator):
             self.log.info("Dry run: nothing is deleted, this is what would be.")
         results = delete_data_assets(
             client,
-            self._argument("data_asset_ids"),
+            as_ids(self.data_asset_ids, "data_asset_ids"),
             max_deletions=as_int(self.max_deletions, "max_deletions"),
             dry_run=dry_run,
         )
