@@ -450,6 +450,8 @@ def test_connection_may_be_a_uri(uri: str, base_url: str, monkeypatch: pytest.Mo
     assert QlikCloudHook("by_uri").get_conn().base_url == base_url
 
 
+# Airflow 2 loads its form widgets for it, whose libraries warn about each other.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_airflow_finds_the_hook_of_a_connection(qlik_conn_id: str) -> None:
     hook = BaseHook.get_hook(qlik_conn_id)
 
