@@ -44,11 +44,12 @@ def shown(
     :param fields: every documented field of its kind.
     :param projection: the fields asked for, ``None`` for all.
     """
-    names = fields if projection is None else projection
     if settings.unset_fields == "null":
-        result = {name: document.get(name) for name in names}
+        result = {name: document.get(name) for name in (fields if projection is None else projection)}
+    elif projection is None:
+        result = dict(document)
     else:
-        result = {name: document[name] for name in names if name in document}
+        result = {name: document[name] for name in projection if name in document}
     if settings.undocumented_field:
         name, value = _UNDOCUMENTED
         result[name] = value

@@ -162,6 +162,13 @@ def test_a_natural_key_is_free_again_after_a_rename_or_deletion(sandbox: Sandbox
     assert api.asset("PATCH", again.json()["id"], json=rename).status_code == 200
 
 
+def test_a_natural_key_is_free_again_after_a_reset(sandbox: Sandbox, api) -> None:
+    for _ in range(2):
+        sandbox.reset()
+        sandbox.add_store(id="w", name="w")
+        assert api.create(dataStoreInfo={"id": "w"}).status_code == 201
+
+
 def test_a_taken_natural_key_is_accepted_if_the_switch_says_so(sandbox: Sandbox, api) -> None:
     sandbox.settings.duplicate_technical_name = "allowed"
     store = sandbox.add_store(name="w")

@@ -81,11 +81,10 @@ def test_consumption_by_others_delays_until_enough_of_it_has_left() -> None:
     limits, clock = quota()
     limits.consume("u", 2, 5)
     clock.now += 3
-    limits.consume("u", 2, 1)
-    assert limits.admit("u", 2) == 7
-    clock.now += 7
-    assert limits.admit("u", 2) is None
-    assert limits.admit("u", 2) == 3
+    limits.consume("u", 2, 2)
+    assert limits.admit("u", 2) == 10
+    clock.now += 10
+    assert [limits.admit("u", 2) for _ in range(3)] == [None, None, 10]
 
 
 @pytest.mark.parametrize(("counted", "later"), [(False, None), (True, 10)])
