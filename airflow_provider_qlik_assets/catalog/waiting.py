@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pendulum
 
 from airflow_provider_qlik_assets.catalog.deletion import check_ids
-from airflow_provider_qlik_assets.client.client import QlikCloudClient
 from airflow_provider_qlik_assets.client.errors import QlikNotFoundError, QlikValidationError
 from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
+
+if TYPE_CHECKING:
+    from airflow_provider_qlik_assets.client.client import QlikCloudClient
 
 Match = Literal["all", "any"]
 Freshness = dict[str, pendulum.DateTime | None]
 """``dataFreshness`` by data asset id; ``None`` for one that was never stamped, or does not exist."""
+
+MISSING_ADVICE = "Set missing_ok=True to wait until it exists."
 
 
 @dataclass(frozen=True)
