@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from airflow_provider_qlik_assets.catalog.results import Result
-from airflow_provider_qlik_assets.client.client import QlikCloudClient
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
     QlikNotFoundError,
@@ -15,6 +15,9 @@ from airflow_provider_qlik_assets.client.errors import (
 from airflow_provider_qlik_assets.client.models import DataAsset
 from airflow_provider_qlik_assets.client.retry import outcome_is_unknown
 from airflow_provider_qlik_assets.client.validation import check_id
+
+if TYPE_CHECKING:
+    from airflow_provider_qlik_assets.client.client import QlikCloudClient
 
 logger = logging.getLogger(__name__)
 

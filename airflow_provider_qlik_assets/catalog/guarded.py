@@ -10,9 +10,9 @@ import itertools
 import logging
 import random
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from airflow_provider_qlik_assets.catalog.results import Result
-from airflow_provider_qlik_assets.client.client import QlikCloudClient
 from airflow_provider_qlik_assets.client.errors import (
     QlikBadRequestError,
     QlikCloudError,
@@ -27,6 +27,9 @@ from airflow_provider_qlik_assets.client.json_patch import (
 )
 from airflow_provider_qlik_assets.client.models import DataAsset
 from airflow_provider_qlik_assets.client.retry import outcome_is_unknown
+
+if TYPE_CHECKING:
+    from airflow_provider_qlik_assets.client.client import QlikCloudClient
 
 logger = logging.getLogger(__name__)
 

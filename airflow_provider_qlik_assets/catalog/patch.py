@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qlik_assets.catalog.guarded import change
 from airflow_provider_qlik_assets.catalog.overlay import overlay
 from airflow_provider_qlik_assets.catalog.results import Result
-from airflow_provider_qlik_assets.client.client import QlikCloudClient
 from airflow_provider_qlik_assets.client.errors import QlikConflictError, QlikValidationError
 from airflow_provider_qlik_assets.client.json_patch import (
     JsonPatchOperation,
@@ -17,6 +16,9 @@ from airflow_provider_qlik_assets.client.json_patch import (
     parse_operations,
 )
 from airflow_provider_qlik_assets.client.models import DataAsset
+
+if TYPE_CHECKING:
+    from airflow_provider_qlik_assets.client.client import QlikCloudClient
 
 Operations = Iterable[JsonPatchOperation | Mapping[str, Any]]
 

@@ -6,12 +6,11 @@ import contextlib
 import logging
 import random
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_qlik_assets.catalog.guarded import change
 from airflow_provider_qlik_assets.catalog.overlay import overlay
 from airflow_provider_qlik_assets.catalog.results import Result
-from airflow_provider_qlik_assets.client.client import QlikCloudClient
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
     QlikConflictError,
@@ -22,6 +21,9 @@ from airflow_provider_qlik_assets.client.errors import (
 )
 from airflow_provider_qlik_assets.client.models import DataAsset
 from airflow_provider_qlik_assets.client.retry import outcome_is_unknown
+
+if TYPE_CHECKING:
+    from airflow_provider_qlik_assets.client.client import QlikCloudClient
 
 logger = logging.getLogger(__name__)
 

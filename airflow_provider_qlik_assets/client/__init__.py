@@ -1,33 +1,42 @@
 """A client for the data assets of Qlik Cloud; usable without Airflow.
 
+Names are loaded on first use: a DAG file that names operators must not load an HTTP library each time that it
+is parsed.
+
 >>> from airflow_provider_qlik_assets.client import ApiKey, QlikCloudClient
 >>> client = QlikCloudClient("https://your-tenant.eu.qlikcloud.com", auth=ApiKey("..."))
 >>> for asset in client.list_data_assets():  # doctest: +SKIP
 ...     print(asset.technical_name, asset.data_freshness)
 """
 
-from airflow_provider_qlik_assets.client.auth import ApiKey, OAuthClientSecret, OAuthPrivateKey
-from airflow_provider_qlik_assets.client.client import QlikCloudClient
-from airflow_provider_qlik_assets.client.errors import (
-    QlikApiError,
-    QlikAuthenticationError,
-    QlikBadRequestError,
-    QlikCloudError,
-    QlikConfigurationError,
-    QlikConflictError,
-    QlikConnectionError,
-    QlikDataAssetExistsError,
-    QlikNotFoundError,
-    QlikPermissionError,
-    QlikRateLimitError,
-    QlikResponseError,
-    QlikServerError,
-    QlikValidationError,
-)
-from airflow_provider_qlik_assets.client.json_patch import JsonPatchOperation
-from airflow_provider_qlik_assets.client.models import DataAsset, DataStoreInfo
-from airflow_provider_qlik_assets.client.rate_limit import RateLimiter, RateLimits, Tier
-from airflow_provider_qlik_assets.client.retry import RetryPolicy
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_qlik_assets.client.auth import ApiKey, OAuthClientSecret, OAuthPrivateKey
+    from airflow_provider_qlik_assets.client.client import QlikCloudClient
+    from airflow_provider_qlik_assets.client.errors import (
+        QlikApiError,
+        QlikAuthenticationError,
+        QlikBadRequestError,
+        QlikCloudError,
+        QlikConfigurationError,
+        QlikConflictError,
+        QlikConnectionError,
+        QlikDataAssetExistsError,
+        QlikNotFoundError,
+        QlikPermissionError,
+        QlikRateLimitError,
+        QlikResponseError,
+        QlikServerError,
+        QlikValidationError,
+    )
+    from airflow_provider_qlik_assets.client.json_patch import JsonPatchOperation
+    from airflow_provider_qlik_assets.client.models import DataAsset, DataStoreInfo
+    from airflow_provider_qlik_assets.client.rate_limit import RateLimiter, RateLimits, Tier
+    from airflow_provider_qlik_assets.client.retry import RetryPolicy
 
 __all__ = [
     "ApiKey",
@@ -56,3 +65,39 @@ __all__ = [
     "RetryPolicy",
     "Tier",
 ]
+
+_HOMES = {
+    "ApiKey": "auth",
+    "DataAsset": "models",
+    "DataStoreInfo": "models",
+    "JsonPatchOperation": "json_patch",
+    "OAuthClientSecret": "auth",
+    "OAuthPrivateKey": "auth",
+    "QlikApiError": "errors",
+    "QlikAuthenticationError": "errors",
+    "QlikBadRequestError": "errors",
+    "QlikCloudClient": "client",
+    "QlikCloudError": "errors",
+    "QlikConfigurationError": "errors",
+    "QlikConflictError": "errors",
+    "QlikConnectionError": "errors",
+    "QlikDataAssetExistsError": "errors",
+    "QlikNotFoundError": "errors",
+    "QlikPermissionError": "errors",
+    "QlikRateLimitError": "errors",
+    "QlikResponseError": "errors",
+    "QlikServerError": "errors",
+    "QlikValidationError": "errors",
+    "RateLimiter": "rate_limit",
+    "RateLimits": "rate_limit",
+    "RetryPolicy": "retry",
+    "Tier": "rate_limit",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return value

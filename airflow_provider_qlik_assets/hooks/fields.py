@@ -14,6 +14,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 CONNECTION_TYPE = "qlik_cloud"
+DEFAULT_CONNECTION_ID = "qlik_cloud_default"
 HOOK_NAME = "Qlik Cloud"
 CONFIG_SECTION = "qlik_cloud"
 AIRFLOW_CONNECTION_PREFIX = "airflow-connection:"

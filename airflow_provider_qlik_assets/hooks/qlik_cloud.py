@@ -12,11 +12,14 @@ from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import BaseHook, conf, mask_secret, redact
 from asgiref.sync import sync_to_async
 
-from airflow_provider_qlik_assets import catalog
-from airflow_provider_qlik_assets.client import QlikCloudClient
-from airflow_provider_qlik_assets.client.rate_limit import RateLimits
-from airflow_provider_qlik_assets.client.retry import RetryPolicy
-from airflow_provider_qlik_assets.hooks.fields import CONFIG_SECTION, CONNECTION_TYPE, EXTRA_FIELDS, HOOK_NAME
+from airflow_provider_qlik_assets import catalog, client
+from airflow_provider_qlik_assets.hooks.fields import (
+    CONFIG_SECTION,
+    CONNECTION_TYPE,
+    DEFAULT_CONNECTION_ID,
+    EXTRA_FIELDS,
+    HOOK_NAME,
+)
 from airflow_provider_qlik_assets.hooks.form import field_behaviour, form_widgets
 from airflow_provider_qlik_assets.hooks.settings import (
     ConnectionSettings,
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_qlik_assets.catalog import Result
     from airflow_provider_qlik_assets.catalog.upsert import IfExists
-    from airflow_provider_qlik_assets.client import DataAsset, JsonPatchOperation
+    from airflow_provider_qlik_assets.client import DataAsset, JsonPatchOperation, QlikCloudClient
 
 _TEST_TIMEOUT_SECONDS = (5.0, 10.0)
 
@@ -45,7 +48,7 @@ class QlikCloudHook(BaseHook):
     """
 
     conn_name_attr = "qlik_conn_id"
-    default_conn_name = "qlik_cloud_default"
+    default_conn_name = DEFAULT_CONNECTION_ID
     conn_type = CONNECTION_TYPE
     hook_name = HOOK_NAME
 
@@ -197,14 +200,14 @@ def _new_client(settings: ConnectionSettings, store: Connection | None) -> QlikC
         rate_limit_store = redis_url(store)
         for secret in url_secrets(rate_limit_store):
             mask_secret(secret)
-    return QlikCloudClient(
+    return client.QlikCloudClient(
         settings.base_url,
         settings.credentials,
         timeout=settings.timeout,
         verify=settings.verify,
         proxies=settings.proxies,
-        retry=RetryPolicy(max_retries=settings.max_retries, max_retry_wait=settings.max_retry_wait),
-        rate_limits=RateLimits(
+        retry=client.RetryPolicy(max_retries=settings.max_retries, max_retry_wait=settings.max_retry_wait),
+        rate_limits=client.RateLimits(
             tier1_limit=settings.tier1_limit,
             tier2_limit=settings.tier2_limit,
             window=settings.rate_limit_window,

@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
-from airflow_provider_qlik_assets.client.auth import ApiKey, OAuthClientSecret, OAuthPrivateKey
+from airflow_provider_qlik_assets import client
 from airflow_provider_qlik_assets.client.base_url import parse_base_url
 from airflow_provider_qlik_assets.client.errors import QlikConfigurationError, shorten
 from airflow_provider_qlik_assets.client.validation import nearest
@@ -25,6 +25,9 @@ from airflow_provider_qlik_assets.hooks.fields import (
     FIELDS_BY_NAME,
     ExtraField,
 )
+
+if TYPE_CHECKING:
+    from airflow_provider_qlik_assets.client import ApiKey, OAuthClientSecret, OAuthPrivateKey
 
 _OLD_PREFIX = f"extra__{CONNECTION_TYPE}__"
 _PEM = re.compile(r"-----BEGIN ([A-Z ]+)-----(.*?)-----END \1-----", re.DOTALL)
@@ -213,7 +216,7 @@ def _credentials(
                 'The extra key_id is missing: give the id ("kid") that the OAuth client has for the key.'
             )
         pem = _normalized_pem(key or _read_key(path), "private_key" if key else "private_key_path")
-        return OAuthPrivateKey(
+        return client.OAuthPrivateKey(
             client_id=login, private_key_pem=pem, key_id=key_id, scope=scope, on_new_token=on_new_token
         )
     if key_id:
@@ -221,7 +224,7 @@ def _credentials(
             "The extra has a key_id without a key: add private_key or private_key_path, or remove key_id."
         )
     if login and password:
-        return OAuthClientSecret(
+        return client.OAuthClientSecret(
             client_id=login, client_secret=password, scope=scope, on_new_token=on_new_token
         )
     if login:
@@ -236,7 +239,7 @@ def _credentials(
         )
     if scope:
         raise QlikConfigurationError("The extra scope is for OAuth only: remove it to use an API key.")
-    return ApiKey(password)
+    return client.ApiKey(password)
 
 
 def _read_key(path: str) -> str:
@@ -265,9 +268,9 @@ def _normalized_pem(text: str, name: str) -> str:
 
 
 def _secrets_of(credentials: ApiKey | OAuthClientSecret | OAuthPrivateKey) -> Iterator[str]:
-    if isinstance(credentials, ApiKey):
+    if isinstance(credentials, client.ApiKey):
         yield credentials.api_key
-    elif isinstance(credentials, OAuthClientSecret):
+    elif isinstance(credentials, client.OAuthClientSecret):
         yield credentials.client_secret
     else:
         # Logs show a key line by line or with escaped line breaks, so each line is a secret of its own. Its
