@@ -19,13 +19,19 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_qlik_assets.arguments import (
     as_bool,
+    as_ids,
     as_seconds,
     check_when_parsed,
     from_rendered,
     templatable,
 )
 from airflow_provider_qlik_assets.catalog.deletion import check_ids
-from airflow_provider_qlik_assets.catalog.waiting import FreshnessCondition, check_match, freshness_to_json
+from airflow_provider_qlik_assets.catalog.waiting import (
+    MISSING_ADVICE,
+    FreshnessCondition,
+    check_match,
+    freshness_to_json,
+)
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
     QlikNotFoundError,
@@ -41,6 +47,7 @@ if TYPE_CHECKING:
 
 # The trigger keeps the time-out itself; Airflow's own is the net below it.
 _TIMEOUT_MARGIN = timedelta(minutes=5)
+_SHORTEST_POLL_SECONDS = 1.0
 
 
 class QlikDataFreshnessSensor(BaseSensorOperator):
@@ -98,7 +105,7 @@ class QlikDataFreshnessSensor(BaseSensorOperator):
         self.missing_ok = missing_ok
         self.deferrable = deferrable
         self.qlik_conn_id = qlik_conn_id
-        check_when_parsed(check_ids, self.data_asset_ids)
+        check_when_parsed(_check_some_ids, self.data_asset_ids)
         check_when_parsed(check_ids, self.data_store_ids or [])
         check_when_parsed(check_match, match)
         check_when_parsed(as_bool, missing_ok, "missing_ok")
@@ -126,7 +133,7 @@ class QlikDataFreshnessSensor(BaseSensorOperator):
                 fresh_since=format_instant(condition.fresh_since),
                 match=condition.match,
                 data_store_ids=self._data_store_ids(),
-                poll_interval=float(self.poke_interval),
+                poll_interval=max(_SHORTEST_POLL_SECONDS, float(self.poke_interval)),
                 deadline=format_instant(started + timedelta(seconds=self.timeout)),
                 missing_ok=condition.missing_ok,
             ),
@@ -144,7 +151,7 @@ class QlikDataFreshnessSensor(BaseSensorOperator):
             except PERMANENT_ERRORS:
                 raise
             except QlikNotFoundError as error:
-                raise AirflowFailException(f"{error} Set missing_ok=True to wait until it exists.") from error
+                raise AirflowFailException(f"{error} {MISSING_ADVICE}") from error
             except QlikCloudError as error:
                 self.log.warning("%s It is polled again after the poke interval.", error)
                 return PokeReturnValue(is_done=False)
@@ -161,10 +168,10 @@ class QlikDataFreshnessSensor(BaseSensorOperator):
         :raises AirflowSensorTimeout: the data assets did not become fresh in time.
         :raises AirflowFailException: no retry can succeed.
         """
-        status = event.get("status") if isinstance(event, dict) else None
-        message = str(event.get("message")) if isinstance(event, dict) else ""
-        if status == "success" and isinstance(event, dict):
-            return {"freshness": event["freshness"]}
+        event = event if isinstance(event, dict) else {}
+        status, freshness, message = (event.get(name) for name in ("status", "freshness", "message"))
+        if status == "success" and isinstance(freshness, dict):
+            return {"freshness": freshness}
         if status == "timeout":
             self._end(AirflowSensorTimeout(message))
         if status == "error":
@@ -177,7 +184,7 @@ class QlikDataFreshnessSensor(BaseSensorOperator):
         if fresh_since is None:
             fresh_since = pendulum.now("UTC") - timedelta(seconds=as_seconds(self.max_age, "max_age"))
         return FreshnessCondition.parse(
-            from_rendered(self.data_asset_ids, "data_asset_ids"),
+            as_ids(self.data_asset_ids, "data_asset_ids"),
             fresh_since,
             self.match,
             as_bool(self.missing_ok, "missing_ok"),
@@ -188,7 +195,12 @@ class QlikDataFreshnessSensor(BaseSensorOperator):
         return check_ids(ids) if ids else None
 
     def _end(self, error: AirflowException) -> NoReturn:
-        """End the task; Airflow versions differ in whether they heed ``soft_fail`` after a deferral."""
-        if self.soft_fail:
-            raise AirflowSkipException(f"Skipped because of soft_fail: {error}") from error
+        """End the task; Airflow versions differ in what they heed before and after a deferral."""
+        if self.soft_fail or self.never_fail:
+            reason = "soft_fail" if self.soft_fail else "never_fail"
+            raise AirflowSkipException(f"Skipped because of {reason}: {error}") from error
         raise error
+
+
+def _check_some_ids(data_asset_ids: Any) -> None:
+    FreshnessCondition.parse(as_ids(data_asset_ids, "data_asset_ids"), pendulum.now("UTC"))

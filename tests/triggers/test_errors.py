@@ -140,7 +140,6 @@ async def test_missing_connection(qlik_sandbox: Sandbox, make_trigger: MakeTrigg
     ("fields", "message"),
     [
         ({"extra": {"verfy": True}}, "verify"),
-        ({"extra": "no json"}, "extra"),
         ({"host": "http://tenant.example"}, "https"),
         ({"password": ""}, "password"),
         ({"extra": {"rate_limit_store": "airflow-connection:no_such_redis"}}, "no_such_redis"),

@@ -1,0 +1,169 @@
+"""Waiting in the triggerer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
+
+from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
+from airflow_provider_qlik_assets.sensors.data_freshness import QlikDataFreshnessSensor
+
+MakeSensor = Callable[..., QlikDataFreshnessSensor]
+
+SINCE = "2026-01-31T06:30:00.000Z"
+FRESH = "2026-02-01T00:00:00.000Z"
+FOUND = {"status": "success", "freshness": {"a": FRESH}, "message": "The data assets are fresh."}
+
+
+def deferral(sensor: QlikDataFreshnessSensor) -> TaskDeferred:
+    with pytest.raises(TaskDeferred) as raised:
+        sensor.execute({})
+    return raised.value
+
+
+def seconds_until(instant: str) -> float:
+    return (datetime.fromisoformat(instant) - datetime.now(UTC)).total_seconds()
+
+
+# --- before ----------------------------------------------------------------------------------------------
+
+
+def test_fresh_already_is_not_deferred(make_sensor: MakeSensor, qlik_sandbox: Sandbox) -> None:
+    qlik_sandbox.touch("a", dataFreshness=FRESH)
+
+    assert make_sensor(deferrable=True).execute({}) == {"freshness": {"a": FRESH}}
+    assert len(qlik_sandbox.journal.requests()) == 1
+
+
+def test_trigger_gets_what_the_sensor_was_given(make_sensor: MakeSensor, qlik_sandbox: Sandbox) -> None:
+    qlik_sandbox.add_asset(id="b", technicalName="b")
+    deferred = deferral(
+        make_sensor(
+            deferrable=True,
+            data_asset_ids=("a", "b", "nowhere", "a"),
+            fresh_since=datetime(2026, 1, 31, 7, 30, tzinfo=UTC) - timedelta(hours=1),
+            data_store_ids="s",
+            missing_ok="True",
+            poke_interval=30,
+            timeout=100,
+        )
+    )
+    arguments = deferred.trigger.serialize()[1]
+
+    assert 90 < seconds_until(arguments.pop("deadline")) <= 100
+    assert arguments == {
+        "qlik_conn_id": "qlik_cloud_default",
+        "data_asset_ids": ["a", "b", "nowhere"],
+        "fresh_since": SINCE,
+        "match": "all",
+        "data_store_ids": ["s"],
+        "poll_interval": 30.0,
+        "missing_ok": True,
+    }
+    assert deferred.method_name == "execute_complete"
+    json.dumps(arguments)
+
+
+def test_airflows_time_out_is_the_net_below_the_triggers(make_sensor: MakeSensor) -> None:
+    deferred = deferral(make_sensor(deferrable=True, timeout=100))
+
+    assert deferred.timeout is not None
+    assert timedelta(seconds=160) <= deferred.timeout <= timedelta(hours=1)
+
+
+def test_max_age_counts_from_the_moment_of_deferring(make_sensor: MakeSensor) -> None:
+    deferred = deferral(make_sensor(deferrable=True, max_age=60))
+
+    assert -65 < seconds_until(deferred.trigger.serialize()[1]["fresh_since"]) <= -60
+
+
+def test_trigger_never_polls_without_a_pause(make_sensor: MakeSensor) -> None:
+    deferred = deferral(make_sensor(deferrable=True, poke_interval=0))
+
+    assert deferred.trigger.serialize()[1]["poll_interval"] >= 1.0
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(kind="status", status=503, times=None),
+        Fault(kind="drop", times=None),
+        Fault(kind="status", status=429, times=None, headers={"Retry-After": "3600"}),
+    ],
+    ids=lambda fault: f"{fault.kind}-{fault.status}",
+)
+def test_what_may_pass_is_waited_out_in_the_triggerer(
+    make_sensor: MakeSensor, qlik_sandbox: Sandbox, fault: Fault
+) -> None:
+    qlik_sandbox.add_fault(fault)
+
+    deferral(make_sensor(deferrable=True))
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_what_no_retry_can_heal_is_not_deferred(
+    make_sensor: MakeSensor, qlik_sandbox: Sandbox, status: int
+) -> None:
+    qlik_sandbox.add_fault(Fault(kind="status", status=status, times=None))
+
+    with pytest.raises(AirflowFailException, match=str(status)):
+        make_sensor(deferrable=True).execute({})
+
+
+def test_missing_asset_is_not_deferred(make_sensor: MakeSensor) -> None:
+    with pytest.raises(AirflowFailException, match=r"nowhere.*Set missing_ok=True"):
+        make_sensor(deferrable=True, data_asset_ids="nowhere").execute({})
+
+
+@pytest.mark.parametrize("lenient", ["soft_fail", "never_fail"])
+def test_lenient_sensor_is_skipped_before_it_is_deferred(make_sensor: MakeSensor, lenient: str) -> None:
+    with pytest.raises(AirflowSkipException, match="nowhere"):
+        make_sensor(deferrable=True, data_asset_ids="nowhere", **{lenient: True}).execute({})
+
+
+# --- after -----------------------------------------------------------------------------------------------
+
+
+def test_success(make_sensor: MakeSensor) -> None:
+    assert make_sensor().execute_complete({}, FOUND) == {"freshness": {"a": FRESH}}
+
+
+@pytest.mark.parametrize(
+    ("event", "error", "message"),
+    [
+        ({"status": "timeout", "message": "Timed out."}, AirflowSensorTimeout, "Timed out."),
+        ({"status": "error", "message": "403 Forbidden."}, AirflowFailException, "403 Forbidden."),
+        (None, AirflowException, "says nothing"),
+        ({}, AirflowException, "says nothing"),
+        ({"status": "done", "freshness": {"a": FRESH}}, AirflowException, "done"),
+        ({"status": "success"}, AirflowException, "says nothing"),
+        ({"status": "success", "freshness": None}, AirflowException, "says nothing"),
+        ("success", AirflowException, "says nothing"),
+    ],
+)
+class TestEventThatIsNoSuccess:
+    def test_fails(
+        self, make_sensor: MakeSensor, event: Any, error: type[AirflowException], message: str
+    ) -> None:
+        with pytest.raises(error, match=message) as raised:
+            make_sensor().execute_complete({}, event)
+
+        assert type(raised.value) is error
+
+    @pytest.mark.parametrize("lenient", ["soft_fail", "never_fail"])
+    def test_skips(
+        self, make_sensor: MakeSensor, event: Any, error: type[Exception], message: str, lenient: str
+    ) -> None:
+        with pytest.raises(AirflowSkipException, match=message):
+            make_sensor(**{lenient: True}).execute_complete({}, event)
