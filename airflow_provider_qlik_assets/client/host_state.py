@@ -21,8 +21,8 @@ from pathlib import Path
 
 _DIRECTORY_NAME = "airflow-provider-qlik-assets"
 _LOCK_TIMEOUT_SECONDS = 5.0
-_FIRST_PAUSE_SECONDS = 0.000_05
-_LONGEST_PAUSE_SECONDS = 0.005
+_FIRST_PAUSE_SECONDS = 0.001
+_LONGEST_PAUSE_SECONDS = 0.01
 
 
 class StateUnavailableError(OSError):
