@@ -53,14 +53,19 @@ class AnswerDeadline:
         with self._lock:
             # A descriptor of our own: it stays ours when TLS takes the socket over or the pool closes it.
             self._socket = socket.socket(fileno=os.dup(sock.fileno()))
+            if self.expired:
+                self._shut_down()
 
     def expire(self) -> None:
         """Shut the socket down, which ends the read that waits for it."""
         with self._lock:
             self.expired = True
-            if self._socket is not None:
-                with contextlib.suppress(OSError):
-                    self._socket.shutdown(socket.SHUT_RDWR)
+            self._shut_down()
+
+    def _shut_down(self) -> None:
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
 
     def _release(self) -> None:
         with self._lock:

@@ -8,7 +8,6 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -121,7 +120,6 @@ class Transport:
         self._timeout = timeout
         self._sleep = sleep
         self._session = requests.Session()
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.mount("http://", DeadlineAdapter(pool_maxsize=32))
         self._session.mount("https://", DeadlineAdapter(pool_maxsize=32))
         self._session.headers.update(
@@ -147,10 +145,9 @@ class Transport:
         :raises QlikResponseError: the answer was not the JSON that was expected.
         :raises QlikConfigurationError: the settings cannot work.
         """
-        attempt, waited = 0, 0.0
+        attempt, waited = 1, 0.0
         repeated = renewed = False
         while True:
-            attempt += 1
             try:
                 status, document = self._attempt(request, auth)
             except _FailedError as failed:
@@ -171,9 +168,10 @@ class Transport:
                     raise error from failed.__cause__
                 repeated |= failure.may_have_been_done
                 waited += wait
+                attempt += not limited
                 logger.warning(
                     "%s %s: %s; attempt %d follows in %.1f s.",
-                    request.method, request.path, failure.reason, attempt + 1, wait,
+                    request.method, request.path, failure.reason, attempt, wait,
                 )  # fmt: skip
                 if not limited:  # after a 429 the limiter waits, for all who share the limit
                     self._sleep(wait)
@@ -206,9 +204,9 @@ class Transport:
         sent = True
         with AnswerDeadline(sum(self._timeout)) as deadline:
             try:
-                response = self._session.send(
-                    prepared, timeout=self._timeout, allow_redirects=False, **self._options
-                )
+                # By the adapter: a session would look at redirects and keep cookies.
+                adapter = self._session.get_adapter(self.base_url)
+                response = adapter.send(prepared, timeout=self._timeout, **self._options)
                 content = _read_bounded(response, shown)
             except requests.exceptions.SSLError as error:
                 if "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -235,8 +233,15 @@ class Transport:
         )
 
     def _redirect_target(self, method: str, url: str, response: requests.Response) -> str:
-        target = urljoin(url, response.headers["Location"])
-        ours, theirs = urlsplit(self.base_url), urlsplit(target)
+        ours, location = urlsplit(self.base_url), response.headers["Location"]
+        try:
+            target = urljoin(url, location)
+            theirs = urlsplit(target)
+        except ValueError:
+            raise QlikResponseError(
+                f"{method} {url} was redirected to {shorten(location, 100)!r}, which is no address.",
+                http_status=response.status_code,
+            ) from None
         if (theirs.scheme, theirs.netloc) != (ours.scheme, ours.netloc):
             raise QlikResponseError(
                 f"{method} {url} was redirected to another host, {shorten(theirs.hostname or '?', 100)}; the "
@@ -298,7 +303,8 @@ def _parse_error_body(content: bytes) -> tuple[list[ErrorDetail], str | None]:
             ErrorDetail(*(str(entry.get(key) or "") for key in ("code", "title", "detail")))
             for entry in entries
         ]
-        return errors, document.get("traceId")
+        trace_id = document.get("traceId")
+        return errors, shorten(trace_id, 100) if isinstance(trace_id, str) else None
     except (ValueError, AttributeError, TypeError):
         text = shorten(content[:2000].decode("utf-8", "replace"), 120)
         return ([ErrorDetail(detail=f"the answer was not Qlik's JSON but {text!r}")] if text else []), None
