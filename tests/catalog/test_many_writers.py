@@ -1,0 +1,181 @@
+"""Many processes write the same data assets while requests fail: nothing is lost, nothing doubled."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from airflow_provider_qlik_assets.catalog import set_data_freshness, upsert_data_asset
+from airflow_provider_qlik_assets.client import ApiKey, QlikCloudClient, RateLimits, RetryPolicy
+
+WRITERS = 8
+ASSETS = 50
+CHAOS = (
+    {"kind": "drop", "when": "before", "probability": 0.02},
+    {"kind": "drop", "when": "after", "probability": 0.02},
+    {"kind": "truncate", "probability": 0.02},
+    {"kind": "status", "status": 503, "when": "before", "probability": 0.02},
+    {"kind": "html", "status": 502, "when": "after", "probability": 0.02},
+    {"kind": "status", "status": 429, "headers": {"Retry-After": "0"}, "probability": 0.002},
+)
+
+
+class Tenant:
+    """A sandbox in a process of its own, so that the writers do not share its interpreter."""
+
+    def __init__(self, ready: dict[str, str]) -> None:
+        self.ready = ready
+        self.url = ready["url"]
+
+    def control(self, method: str, path: str, body: Any = None) -> Any:
+        answer = requests.request(method, f"{self.url}/sandbox{path}", json=body, timeout=30)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def assets(self) -> list[dict[str, Any]]:
+        return list(self.control("GET", "/state")["assets"].values())
+
+
+@pytest.fixture
+def tenant(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Tenant]:
+    settings = {"tier1_limit": 1_000_000, "tier2_limit": 1_000_000, **getattr(request, "param", {})}
+    ready_file = tmp_path / "ready.json"
+    command = [sys.executable, "-m", "airflow_provider_qlik_assets.sandbox", "--ready-file", str(ready_file)]
+    for name, value in settings.items():
+        command += ["--set", f"{name}={value}"]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 30
+        while not ready_file.exists():
+            assert server.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield Tenant(json.loads(ready_file.read_text()))
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def client_of(ready: dict[str, str]) -> QlikCloudClient:
+    return QlikCloudClient(
+        ready["url"],
+        ApiKey(ready["api_key"]),
+        rate_limits=RateLimits(tier1_limit=10_000, tier2_limit=10_000, window=1.0),
+        rate_limit_store="memory:",
+        retry=RetryPolicy(max_retries=20),
+    )
+
+
+def wish(store_id: str, number: int, **fields: Any) -> dict[str, Any]:
+    return {
+        "dataStoreInfo": {"id": store_id},
+        "technicalName": f"table_{number}",
+        "appType": "airflow",
+        **fields,
+    }
+
+
+def instant(writer: int) -> str:
+    return f"2026-01-01T00:00:{writer:02}.000Z"
+
+
+def write(ready: dict[str, str], store_id: str, writer: int, failures: Any) -> None:
+    """Upsert all data assets with a property of this writer's own, and stamp them, in an order of its own."""
+    client = client_of(ready)
+    numbers = list(range(ASSETS))
+    random.Random(writer).shuffle(numbers)
+    for number in numbers:
+        try:
+            fields = {"properties": {f"writer_{writer}": writer}, "dataFreshness": instant(writer)}
+            result = upsert_data_asset(client, wish(store_id, number, **fields))
+            set_data_freshness(client, result.id, instant(writer))
+        except Exception as error:  # noqa: BLE001 - any error at all is a failure of the test
+            failures.put(f"writer {writer}, table_{number}: {type(error).__name__}: {error}")
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(
+    "tenant",
+    [{"duplicate_technical_name": "refused"}, {"duplicate_technical_name": "allowed"}],
+    indirect=True,
+)
+def test_the_newest_wish_of_every_writer_is_in_the_catalog(tenant: Tenant) -> None:
+    store_id = tenant.control("POST", "/stores", {"name": "warehouse"})["id"]
+    for fault in CHAOS:
+        tenant.control("POST", "/faults", {**fault, "times": None})
+    context = multiprocessing.get_context("spawn")
+    failures = context.SimpleQueue()
+    writers = [
+        context.Process(target=write, args=(tenant.ready, store_id, writer, failures))
+        for writer in range(WRITERS)
+    ]
+    for process in writers:
+        process.start()
+    for process in writers:
+        process.join()
+
+    reported = []
+    while not failures.empty():
+        reported.append(failures.get())
+    assert reported == []
+    assets = tenant.assets()
+    assert sorted(asset["technicalName"] for asset in assets) == sorted(f"table_{n}" for n in range(ASSETS))
+    everybody = {f"writer_{writer}": writer for writer in range(WRITERS)}
+    assert [asset for asset in assets if asset["properties"] != everybody] == []
+    assert {asset["dataFreshness"] for asset in assets} == {instant(WRITERS - 1)}
+
+
+def run_batch(ready: dict[str, str], store_id: str) -> None:
+    """Register and stamp all data assets, as one long task."""
+    client = client_of(ready)
+    for number in range(ASSETS):
+        result = upsert_data_asset(client, wish(store_id, number, name=f"Table {number}", tags=["a", "b"]))
+        set_data_freshness(client, result.id, instant(1))
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("tenant", [{"duplicate_technical_name": "allowed"}], indirect=True)
+def test_a_batch_that_is_killed_again_and_again_ends_in_the_same_state(tenant: Tenant) -> None:
+    store_id = tenant.control("POST", "/stores", {"name": "warehouse"})["id"]
+    context = multiprocessing.get_context("fork")
+    moments = random.Random(7)
+    kills = 0
+    for _ in range(12):
+        task = context.Process(target=run_batch, args=(tenant.ready, store_id))
+        task.start()
+        task.join(moments.uniform(0.05, 0.6))
+        if task.is_alive():
+            os.kill(task.pid or 0, signal.SIGKILL)
+            kills += 1
+        task.join()
+    assert kills > 3
+    time.sleep(0.5)  # whatever was on its way has arrived
+    run_batch(tenant.ready, store_id)
+
+    content = [
+        (asset["technicalName"], asset["name"], sorted(asset["tags"]), asset["dataFreshness"])
+        for asset in tenant.assets()
+    ]
+    assert sorted(content) == sorted(
+        (f"table_{number}", f"Table {number}", ["a", "b"], instant(1)) for number in range(ASSETS)
+    )
+    before = len(tenant.control("GET", "/journal?method=PATCH")) + len(
+        tenant.control("GET", "/journal?method=POST")
+    )
+    run_batch(tenant.ready, store_id)
+    after = len(tenant.control("GET", "/journal?method=PATCH")) + len(
+        tenant.control("GET", "/journal?method=POST")
+    )
+    assert after == before
