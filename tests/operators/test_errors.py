@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -167,3 +168,19 @@ def test_operator_works_again_after_an_error(
         again.execute({})
 
     again.execute({})
+
+
+@each_operator
+@pytest.mark.parametrize("status", [None, 403, 500])
+def test_client_is_closed_whatever_happens(
+    qlik_sandbox: Sandbox, impatient_conn_id: str, task: Task, status: int | None
+) -> None:
+    operator: Any = task[0](task_id="t", qlik_conn_id=impatient_conn_id, **task[1])
+    client = operator.hook.get_conn()
+    if status:
+        qlik_sandbox.add_fault(Fault(kind="status", status=status))
+
+    with contextlib.suppress(AirflowFailException, QlikServerError):
+        operator.execute({})
+
+    assert operator.hook.get_conn() is not client
