@@ -165,6 +165,17 @@ def test_wait_that_grows_too_long_is_given_up(world: World, used_up: RateLimiter
     assert len(world.slept) == 1
 
 
+def test_time_already_waited_counts(world: World, used_up: RateLimiter) -> None:
+    def delay() -> None:
+        world.now += 60.0
+        used_up.penalize(Tier.TWO, 120.0)
+
+    world.on_sleep = delay
+
+    with pytest.raises(QlikRateLimitError):
+        used_up.acquire(Tier.TWO, max_wait=150.0)
+
+
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit, TimeoutError])
 def test_interrupted_waiter_leaves_the_queue(
     world: World, used_up: RateLimiter, interruption: type[BaseException]

@@ -109,8 +109,9 @@ class FileStore(LedgerStore):
                 raise _DamagedError
             ledger.queue = dict(_PLACE.iter_unpack(places))
         if boot_id != self._boot_id():
-            # The clock started anew: only the wall clock knows how long the host was down.
-            downtime = max(0.0, self._wall_clock() - wall)
+            # The clock started anew: only the wall clock knows how long the host was down. If that went back
+            # meanwhile, the ledger takes it that no time has passed.
+            downtime = self._wall_clock() - wall
             ledger.skew = ledger.now + downtime - self._clock()
         return ledger
 
