@@ -1,0 +1,8 @@
+"""All benchmarks: ``uv run python tests/benchmarks``, on a machine that does nothing else."""
+
+import limiter
+import writers
+
+if __name__ == "__main__":
+    limiter.main()
+    writers.main()
