@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import platform
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -37,6 +39,7 @@ USER_AGENT = f"airflow-provider-qlik-assets/{__version__} python/{platform.pytho
 _LARGEST_ANSWER_BYTES = 32 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
 _MOST_REDIRECTS = 3
+_PROXY_SCHEMES = frozenset({"http", "https", "socks4", "socks4a", "socks5", "socks5h"})
 _ERROR_KEYS = ("code", "title", "detail")
 # The connection was not made; DNS failures are among them.
 _NEVER_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ProxyError)
@@ -100,6 +103,8 @@ class Transport:
     :param verify: ``True``, ``False``, or path of a CA bundle.
     :param proxies: proxy URL by scheme; ``None`` takes the environment's.
     :param user_agent: appended to the ``User-Agent``.
+    :param sleep: waits for some seconds.
+    :raises QlikConfigurationError: if the CA bundle or the proxy cannot be used.
     """
 
     def __init__(
@@ -126,10 +131,14 @@ class Transport:
             {"Accept": "application/json", "User-Agent": f"{USER_AGENT} {user_agent}".strip()}
         )
         # Read from the environment once: doing it for each request costs more than the request.
-        self._options = self._session.merge_environment_settings(
-            base_url, dict(proxies or {}), stream=True, verify=verify, cert=None
+        self._options = dict[str, Any](
+            self._session.merge_environment_settings(
+                base_url, dict(proxies or {}), stream=True, verify=verify, cert=None
+            )
         )
         self._session.trust_env = False
+        _check_verify(self._options["verify"])
+        _check_proxy(requests.utils.select_proxy(base_url, self._options["proxies"]))
 
     def close(self) -> None:
         """Close all connections."""
@@ -255,6 +264,33 @@ class Transport:
                 http_status=response.status_code,
             )
         return target
+
+
+def _check_verify(verify: bool | str) -> None:
+    if isinstance(verify, str):
+        try:
+            if Path(verify).is_dir():
+                ssl.create_default_context(capath=verify)
+            else:
+                ssl.create_default_context(cafile=verify)
+        except (OSError, ValueError) as error:
+            raise QlikConfigurationError(
+                f"'verify' cannot be used: {verify} is no CA bundle in PEM format ({error})."
+            ) from error
+
+
+def _check_proxy(proxy: str | None) -> None:
+    """Refuse what is no proxy; its URL may hold a password and is not quoted."""
+    if proxy is None:
+        return
+    try:
+        parts = urllib3.util.parse_url(proxy if "://" in proxy else f"http://{proxy}")
+    except urllib3.exceptions.LocationParseError:
+        parts = urllib3.util.Url()
+    if not parts.host or parts.scheme not in _PROXY_SCHEMES:
+        raise QlikConfigurationError(
+            "'proxies' holds an address that is no proxy: give http://host:port, by scheme of the tenant."
+        )
 
 
 def _read_answer(method: str, url: str, response: requests.Response, content: bytes) -> Any:

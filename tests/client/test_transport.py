@@ -76,7 +76,7 @@ def test_a_redirect_that_would_turn_a_write_into_a_read_is_refused(
 @pytest.mark.parametrize("status", [302, 307])
 @pytest.mark.parametrize("location", ["{other}/api/v1/data-assets/a1", "//127.0.0.1:{port}/", "ftp://x/"])
 def test_nothing_is_sent_to_another_host(
-    sandbox: Sandbox, client: QlikCloudClient, serve: Serve, reply: Reply, status: int, location: str
+    *, sandbox: Sandbox, client: QlikCloudClient, serve: Serve, reply: Reply, status: int, location: str
 ) -> None:
     other = serve(lambda request: reply(ME))
     location = location.format(other=other.url, port=other.port)
@@ -176,7 +176,7 @@ def test_json_that_cannot_be_read_is_asked_for_again(
 def test_json_that_can_never_be_read_is_a_clear_error(connect: Connect, serve: Serve, reply: Reply) -> None:
     server = serve(lambda request: reply(b'{"id": '))
 
-    with pytest.raises(QlikResponseError, match="where JSON was expected: '{\"id\":'"):
+    with pytest.raises(QlikResponseError, match=r"where JSON was expected: '\{\"id\":'"):
         connect(server.url).me()
 
     assert len(server.received) == 6
@@ -408,7 +408,7 @@ def test_a_wait_for_the_limit_that_is_not_allowed_raises(
     client = connect(max_rate_limit_wait=5)
     sandbox.add_fault(Fault(kind="status", status=429, headers={"Retry-After": "20"}))
 
-    with pytest.raises(QlikRateLimitError, match="No request was sent: .* is not allowed"):
+    with pytest.raises(QlikRateLimitError, match=r"No request was sent: .* is not allowed"):
         client.me()
 
 

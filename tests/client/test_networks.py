@@ -1,0 +1,221 @@
+"""TLS, certificates, proxies and the environment's settings for them."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import ipaddress
+import socket
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from airflow_provider_qlik_assets.client import (
+    QlikCloudClient,
+    QlikConfigurationError,
+    QlikConnectionError,
+    RetryPolicy,
+)
+
+ONCE = RetryPolicy(max_retries=0)
+ME = b'{"id": "me"}'
+
+Connect = Callable[..., QlikCloudClient]
+Reply = Callable[..., bytes]
+Serve = Callable[..., Any]
+Certify = Callable[[x509.GeneralName], tuple[Path, Callable[[socket.socket], socket.socket]]]
+
+HERE = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+
+
+@pytest.fixture
+def certify(tmp_path: Path) -> Certify:
+    """Make a self-signed certificate for a name: its file, and what gives TLS with it to a socket."""
+
+    def make(name: x509.GeneralName) -> tuple[Path, Callable[[socket.socket], socket.socket]]:
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test of the client")])
+        now = datetime.datetime.now(datetime.UTC)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(x509.SubjectAlternativeName([name]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(key, hashes.SHA256())
+        )
+        public, private = tmp_path / "certificate.pem", tmp_path / "key.pem"
+        public.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        private.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(public, private)
+        return public, lambda sock: context.wrap_socket(sock, server_side=True)
+
+    return make
+
+
+def test_an_untrusted_certificate_is_a_wrong_configuration(
+    connect: Connect, serve: Serve, reply: Reply, certify: Certify
+) -> None:
+    server = serve(lambda request: reply(ME), wrap=certify(HERE)[1])
+
+    with pytest.raises(QlikConfigurationError, match="the certificate of the host is not trusted") as caught:
+        connect(f"https://127.0.0.1:{server.port}").me()
+
+    assert "set the extra 'verify' to the path of its CA bundle" in str(caught.value)
+    assert server.received == []
+
+
+def test_a_certificate_for_another_name_is_not_trusted(
+    connect: Connect, serve: Serve, reply: Reply, certify: Certify
+) -> None:
+    bundle, wrap = certify(x509.DNSName("elsewhere.example"))
+    server = serve(lambda request: reply(ME), wrap=wrap)
+
+    with pytest.raises(QlikConfigurationError, match="the certificate of the host is not trusted"):
+        connect(f"https://127.0.0.1:{server.port}", verify=str(bundle)).me()
+
+
+def test_a_certificate_of_the_given_bundle_is_trusted(
+    connect: Connect, serve: Serve, reply: Reply, certify: Certify
+) -> None:
+    bundle, wrap = certify(HERE)
+    server = serve(lambda request: reply(ME), wrap=wrap)
+
+    assert connect(f"https://127.0.0.1:{server.port}", verify=str(bundle)).me() == {"id": "me"}
+
+
+def test_the_environment_may_name_the_bundle(
+    connect: Connect, serve: Serve, reply: Reply, certify: Certify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, wrap = certify(HERE)
+    server = serve(lambda request: reply(ME), wrap=wrap)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+
+    assert connect(f"https://127.0.0.1:{server.port}").me() == {"id": "me"}
+
+
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+def test_certificates_need_not_be_verified(
+    connect: Connect, serve: Serve, reply: Reply, certify: Certify
+) -> None:
+    server = serve(lambda request: reply(ME), wrap=certify(HERE)[1])
+
+    assert connect(f"https://127.0.0.1:{server.port}", verify=False).me() == {"id": "me"}
+
+
+@pytest.mark.parametrize("content", [None, "", "no certificate"])
+def test_a_bundle_that_cannot_be_used_is_a_wrong_configuration(
+    *, connect: Connect, serve: Serve, reply: Reply, certify: Certify, tmp_path: Path, content: str | None
+) -> None:
+    server = serve(lambda request: reply(ME), wrap=certify(HERE)[1])
+    bundle = tmp_path / "bundle.pem"
+    if content is not None:
+        bundle.write_text(content)
+
+    with pytest.raises(QlikConfigurationError, match=r"bundle\.pem"):
+        connect(f"https://127.0.0.1:{server.port}", verify=str(bundle)).me()
+
+
+def no_tls(sock: socket.socket) -> socket.socket:
+    """Answer the first bytes of TLS in clear text."""
+    sock.recv(1)
+    sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    return sock
+
+
+def test_a_host_that_does_not_speak_tls_is_a_connection_error(
+    connect: Connect, serve: Serve, reply: Reply
+) -> None:
+    server = serve(lambda request: reply(ME), wrap=no_tls)
+
+    with pytest.raises(QlikConnectionError, match=r"the TLS connection failed|the connection broke"):
+        connect(f"https://127.0.0.1:{server.port}", retry=ONCE).me()
+
+
+def test_a_given_proxy_is_used(connect: Connect, serve: Serve, reply: Reply) -> None:
+    proxy = serve(lambda request: reply(ME))
+
+    assert connect("http://127.0.0.1:1", proxies={"http": proxy.url}).me() == {"id": "me"}
+    assert proxy.received[0].startswith(b"GET http://127.0.0.1:1/api/v1/users/me HTTP/1.1\r\n")
+
+
+def test_https_goes_through_a_tunnel_of_the_proxy(connect: Connect, serve: Serve, reply: Reply) -> None:
+    proxy = serve(lambda request: reply(status="407 Proxy Authentication Required"))
+
+    with pytest.raises(QlikConnectionError, match="no connection"):
+        connect("https://t.example", proxies={"https": proxy.url}, retry=ONCE).me()
+
+    assert proxy.received[0].startswith(b"CONNECT t.example:443 ")
+    assert b"sandbox-key" not in proxy.received[0]
+
+
+def test_a_proxy_that_is_away_is_a_clear_error_without_its_password(connect: Connect) -> None:
+    with pytest.raises(QlikConnectionError, match="no connection") as caught:
+        connect("http://127.0.0.1:1", proxies={"http": "http://user:pa55@127.0.0.1:1"}, retry=ONCE).me()
+
+    assert not caught.value.request_sent
+    assert "pa55" not in f"{caught.value!r}"
+
+
+def test_the_credentials_of_a_proxy_are_sent_to_it(connect: Connect, serve: Serve, reply: Reply) -> None:
+    proxy = serve(lambda request: reply(ME))
+
+    connect("http://127.0.0.1:1", proxies={"http": f"http://user:pa55@127.0.0.1:{proxy.port}"}).me()
+
+    assert b"Proxy-Authorization: Basic " + base64.b64encode(b"user:pa55") in proxy.received[0]
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    ["http://user:pa55@", "http://user:pa55@host:port", "http://user:pa55@[::1", "pa55://host", "http://"],
+)
+def test_an_address_that_is_no_proxy_is_a_wrong_configuration(connect: Connect, proxy: str) -> None:
+    with pytest.raises(QlikConfigurationError, match="proxies") as caught:
+        connect("http://127.0.0.1:1", proxies={"http": proxy}, retry=ONCE).me()
+
+    assert "pa55" not in f"{caught.value!r} {caught.value.__cause__!r}"
+
+
+def test_proxies_of_the_environment_are_read_once(
+    connect: Connect, serve: Serve, reply: Reply, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy, other = serve(lambda request: reply(ME)), serve(lambda request: reply(ME))
+    monkeypatch.delenv("no_proxy")
+    monkeypatch.delenv("NO_PROXY")
+    monkeypatch.setenv("http_proxy", proxy.url)
+    client = connect("http://127.0.0.1:1")
+    client.me()
+    monkeypatch.setenv("http_proxy", other.url)
+
+    client.me()
+
+    assert (len(proxy.received), len(other.received)) == (2, 0)
+
+
+def test_no_proxy_of_the_environment_is_heeded(
+    connect: Connect, serve: Serve, reply: Reply, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy, tenant = serve(lambda request: reply(b"{}")), serve(lambda request: reply(ME))
+    monkeypatch.setenv("http_proxy", proxy.url)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+    assert connect(tenant.url).me() == {"id": "me"}
+    assert proxy.received == []
