@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import pendulum
 
@@ -104,13 +104,5 @@ def freshness_to_json(freshness: Freshness) -> dict[str, str | None]:
     """Return freshness as plain JSON: ``{id: "2026-01-31T06:30:00.000Z"}``."""
     return {
         data_asset_id: format_instant(instant) if instant else None
-        for data_asset_id, instant in freshness.items()
-    }
-
-
-def freshness_from_json(freshness: Mapping[str, Any]) -> Freshness:
-    """Return freshness from plain JSON."""
-    return {
-        data_asset_id: parse_instant(instant) if instant else None
         for data_asset_id, instant in freshness.items()
     }
