@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 from urllib.parse import urlsplit
 
@@ -19,11 +20,11 @@ def parse_base_url(host: str) -> str:
     text = host.strip()
     if not text:
         raise QlikConfigurationError(f"The host is empty: give the tenant, such as {_EXAMPLE}.")
-    parts = urlsplit(text if "://" in text else f"https://{text}")
-    try:
+    name = port = None
+    parts = urlsplit("")
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(text if "://" in text else f"https://{text}")
         name, port = parts.hostname, parts.port
-    except ValueError:
-        name, port = None, None
     if parts.username is not None or parts.password is not None or "@" in parts.netloc:
         raise QlikConfigurationError(
             "The host must not hold credentials: use the login and password of the connection."

@@ -16,6 +16,8 @@ from urllib.parse import quote, urlsplit
 from airflow_provider_qlik_assets.client.auth import TOKEN_PATH, Authenticator, Credentials
 from airflow_provider_qlik_assets.client.base_url import parse_base_url
 from airflow_provider_qlik_assets.client.errors import (
+    QlikApiError,
+    QlikBadRequestError,
     QlikConflictError,
     QlikNotFoundError,
     QlikResponseError,
@@ -27,6 +29,7 @@ from airflow_provider_qlik_assets.client.json_patch import (
     holds_already,
     is_safe_to_repeat,
     parse_operations,
+    same_json,
 )
 from airflow_provider_qlik_assets.client.models import DataAsset
 from airflow_provider_qlik_assets.client.paging import Page, listing
@@ -39,6 +42,9 @@ from airflow_provider_qlik_assets.client.validation import check_id
 ASSETS_PATH = "/api/v1/data-assets"
 STORES_PATH = "/api/v1/data-stores"
 ME_PATH = "/api/v1/users/me"
+
+# How tenants may refuse a stale version or a failed test.
+_REFUSED = (QlikConflictError, QlikBadRequestError)
 
 DEFAULT_TIMEOUT = (10.0, 60.0)
 
@@ -164,8 +170,8 @@ class QlikCloudClient:
             raise QlikValidationError(f"The id of the data asset is {body['id']!r}, not {data_asset_id!r}.")
         try:
             answer = self._send("PUT", path, body=body)
-        except QlikConflictError as conflict:
-            current = self._after_own_change(conflict, data_asset_id)
+        except _REFUSED as refused:
+            current = self._after_own_change(refused, data_asset_id)
             if current is None or not _same_content(current, body):
                 raise
             return current
@@ -190,8 +196,8 @@ class QlikCloudClient:
         body = [operation.to_json() for operation in parsed]
         try:
             answer = self._send("PATCH", path, body=body, safe_to_repeat=is_safe_to_repeat(parsed))
-        except QlikConflictError as conflict:
-            current = self._after_own_change(conflict, data_asset_id)
+        except _REFUSED as refused:
+            current = self._after_own_change(refused, data_asset_id)
             if current is None or not holds_already(current.to_json(), parsed):
                 raise
             return current
@@ -206,8 +212,8 @@ class QlikCloudClient:
         ids = list(data_asset_ids)
         for data_asset_id in ids:
             check_id(data_asset_id)
-        if not ids or len(ids) > 100 or len(set(ids)) != len(ids):
-            raise QlikValidationError(f"Give 1 to 100 different ids to delete at once, not {len(ids)}.")
+        if isinstance(data_asset_ids, str) or not ids or len(ids) > 100 or len(set(ids)) != len(ids):
+            raise QlikValidationError("Give a list of 1 to 100 different ids to delete at once.")
         try:
             self._send("DELETE", ASSETS_PATH, body={"ids": ids})
         except QlikNotFoundError as missing:
@@ -291,9 +297,9 @@ class QlikCloudClient:
             return self.get_data_asset(data_asset_id)
         return _asset(answer, _asset_path(data_asset_id))
 
-    def _after_own_change(self, conflict: QlikConflictError, data_asset_id: str) -> DataAsset | None:
-        """Return the data asset if a conflict may be with this client's own earlier attempt."""
-        return self.get_data_asset(data_asset_id) if conflict.repeated else None
+    def _after_own_change(self, refused: QlikApiError, data_asset_id: str) -> DataAsset | None:
+        """Return the data asset if a refusal may be due to this client's own earlier attempt."""
+        return self.get_data_asset(data_asset_id) if refused.repeated else None
 
 
 def _asset_path(data_asset_id: str) -> str:
@@ -344,5 +350,14 @@ def _not_expected(path: str, what: str, why: str = "") -> QlikResponseError:
 
 
 def _same_content(asset: DataAsset, body: Mapping[str, Any]) -> bool:
-    """Return whether a data asset holds what a full update asked for, its version apart."""
-    return {**asset.to_request(), "version": None} == {**body, "version": None}
+    """Return whether a data asset holds what a full update asked for."""
+    ignored = {"version"} if "ownerId" in body else {"version", "ownerId"}  # set by Qlik Cloud
+    return same_json(_content(asset.to_request(), ignored), _content(body, ignored))
+
+
+def _content(body: Mapping[str, Any], ignored: set[str]) -> dict[str, Any]:
+    return {
+        name: sorted(value) if name == "tags" else value
+        for name, value in body.items()
+        if name not in ignored and value not in ("", [], {})
+    }
