@@ -42,15 +42,7 @@ def find_data_asset(client: QlikCloudClient, data_store_id: str, technical_name:
     :param technical_name: exact technical name.
     :raises QlikNotFoundError: if there is no such data store.
     """
-    found = sorted(
-        (asset for asset in client.list_data_assets(data_store_id) if asset.technical_name == technical_name),
-        key=_age,
-    )
-    if len(found) > 1:
-        logger.warning(
-            "Data store %s holds %d data assets named %r (ids %s); using the oldest. Delete the others.",
-            data_store_id, len(found), technical_name, ", ".join(str(asset.id) for asset in found),
-        )  # fmt: skip
+    found = _named(client, data_store_id, technical_name)
     return found[0] if found else None
 
 
@@ -120,9 +112,8 @@ def _create(client: QlikCloudClient, wish: DataAsset) -> tuple[bool, DataAsset]:
         except QlikCloudError as error:
             if not outcome_is_unknown(error):
                 raise
-            current = _find(client, wish)
-            if current is not None:
-                return _keep_one(client, wish, current)
+            if found := _named(client, wish.store_id or "", wish.technical_name or ""):
+                return _keep_oldest(client, wish, found)
             if attempt == _CREATE_ATTEMPTS or isinstance(error, QlikResponseError):
                 raise
             pause = random.uniform(0, 2.0**attempt)  # noqa: S311 - jitter
@@ -146,6 +137,40 @@ def _keep_one(client: QlikCloudClient, wish: DataAsset, created: DataAsset) -> t
     with contextlib.suppress(QlikNotFoundError):
         client.delete_data_assets([_id(created)])
     return False, current
+
+
+def _keep_oldest(client: QlikCloudClient, wish: DataAsset, found: list[DataAsset]) -> tuple[bool, DataAsset]:
+    """Settle a create without an answer: return whether the oldest is ours; remove ours if it is younger.
+
+    Ours is what holds the wish and nothing else, as it was created.
+    """
+    oldest, *younger = found
+    for asset in younger:
+        if _is_as_created(asset, wish):
+            logger.warning("Data asset %s is a younger duplicate of %s; removing it.", asset.id, oldest.id)
+            with contextlib.suppress(QlikNotFoundError):
+                client.delete_data_assets([_id(asset)])
+    return _is_as_created(oldest, wish), oldest
+
+
+def _is_as_created(asset: DataAsset, wish: DataAsset) -> bool:
+    """Return whether a data asset holds the wish and nothing that Qlik Cloud does not set by itself."""
+    set_by_qlik = {"id", "version", "ownerId", "spaceId"}
+    return not overlay(asset, wish) and asset.to_request().keys() - set_by_qlik <= wish.to_request().keys()
+
+
+def _named(client: QlikCloudClient, data_store_id: str, technical_name: str) -> list[DataAsset]:
+    """Return the data assets of a name, the oldest first; there should be one."""
+    found = sorted(
+        (asset for asset in client.list_data_assets(data_store_id) if asset.technical_name == technical_name),
+        key=_age,
+    )
+    if len(found) > 1:
+        logger.warning(
+            "Data store %s holds %d data assets named %r (ids %s); using the oldest. Delete the others.",
+            data_store_id, len(found), technical_name, ", ".join(str(asset.id) for asset in found),
+        )  # fmt: skip
+    return found
 
 
 def _find(client: QlikCloudClient, wish: DataAsset) -> DataAsset | None:
