@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from requests.auth import AuthBase
 
 from airflow_provider_qlik_assets.client.errors import QlikApiError, QlikConfigurationError
-from airflow_provider_qlik_assets.client.tokens import TokenCache
+from airflow_provider_qlik_assets.client.tokens import TokenCache, is_bearer_token
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
@@ -91,12 +91,7 @@ class ApiKey:
     api_key: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        if (
-            not self.api_key
-            or not self.api_key.isascii()
-            or not self.api_key.isprintable()
-            or " " in self.api_key
-        ):
+        if not is_bearer_token(self.api_key):
             raise QlikConfigurationError(
                 "The API key is empty or holds blanks, line breaks or other characters that no key has: "
                 "copy it again."
@@ -230,6 +225,7 @@ def _load_private_key(pem: str) -> tuple[Any, str]:
 
     :raises QlikConfigurationError: if Qlik Cloud could not accept it.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - see _proof
     from cryptography.hazmat.primitives.asymmetric import ec, rsa  # noqa: PLC0415 - see _proof
     from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
 
@@ -239,7 +235,7 @@ def _load_private_key(pem: str) -> tuple[Any, str]:
         raise QlikConfigurationError(
             "The private key is encrypted: give it without a passphrase (openssl pkcs8 -topk8 -nocrypt)."
         ) from None
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         raise QlikConfigurationError(
             "The private key cannot be read: give the whole PEM, its BEGIN and END lines and line breaks too."
         ) from None

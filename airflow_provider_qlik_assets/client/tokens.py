@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from airflow_provider_qlik_assets.client.errors import QlikResponseError, QlikValidationError
 from airflow_provider_qlik_assets.client.host_state import (
@@ -55,10 +56,10 @@ class AccessToken:
         :raises QlikResponseError: if it holds no token.
         """
         value = reply.get("access_token") if isinstance(reply, Mapping) else None
-        if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+        if not is_bearer_token(value):
             raise QlikResponseError("POST /oauth/token answered without an access token.", http_status=200)
         lifetime = reply.get("expires_in")
-        if not isinstance(lifetime, (int, float)):
+        if not _is_number(lifetime):
             try:
                 lifetime = parse_instant(reply["expires_at"]).timestamp() - requested_at
             except (KeyError, QlikValidationError):
@@ -139,6 +140,16 @@ class TokenCache:
 def _load(path: Path) -> AccessToken | None:
     """Return the token of a file, or ``None`` if there is none that can be read."""
     try:
-        return AccessToken(**json.loads(read_private(path) or b"{}"))
+        token = AccessToken(**json.loads(read_private(path) or b"{}"))
     except (ValueError, TypeError):
         return None
+    return token if is_bearer_token(token.value) and _is_number(token.renew_at) else None
+
+
+def is_bearer_token(value: Any) -> TypeGuard[str]:
+    """Return whether a value can be sent as ``Authorization: Bearer``."""
+    return isinstance(value, str) and value.isascii() and value.isprintable() and value.split() == [value]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
