@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 from airflow_provider_qlik_assets.client.errors import QlikConfigurationError
 
 _EXAMPLE = "your-tenant.eu.qlikcloud.com"
+_LABEL = "[a-z0-9_-]+"
+_HOST_AND_PORT = re.compile(
+    rf"(\[[0-9a-f:.]*:[0-9a-f:.]*\]|{_LABEL}(\.{_LABEL})*\.?)(:[0-9]*)?", re.IGNORECASE | re.ASCII
+)
 
 
 def parse_base_url(host: str) -> str:
@@ -20,17 +24,19 @@ def parse_base_url(host: str) -> str:
     text = host.strip()
     if not text:
         raise QlikConfigurationError(f"The host is empty: give the tenant, such as {_EXAMPLE}.")
-    name = port = None
-    parts = urlsplit("")
-    with contextlib.suppress(ValueError):
+    no_host_name = f"The host is not a host name: give the tenant, such as {_EXAMPLE}."
+    try:
         parts = urlsplit(text if "://" in text else f"https://{text}")
         name, port = parts.hostname, parts.port
+    except ValueError:  # which repeats the host, and so a password in it
+        raise QlikConfigurationError(no_host_name) from None
     if parts.username is not None or parts.password is not None or "@" in parts.netloc:
         raise QlikConfigurationError(
             "The host must not hold credentials: use the login and password of the connection."
         )
-    if name is None or any(character.isspace() or character in "\\%" for character in parts.netloc):
-        raise QlikConfigurationError(f"The host is not a host name: give the tenant, such as {_EXAMPLE}.")
+    # The whole text must be printable, since urlsplit() drops tabs and line breaks unsaid.
+    if name is None or not text.isprintable() or not _HOST_AND_PORT.fullmatch(parts.netloc):
+        raise QlikConfigurationError(no_host_name)
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise QlikConfigurationError(
             f"The host must not hold a path or query: give the tenant alone, such as {_EXAMPLE}."
