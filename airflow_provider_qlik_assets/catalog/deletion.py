@@ -81,18 +81,22 @@ def check_ids(data_asset_ids: Iterable[str]) -> list[str]:
 
 def _delete_chunk(client: QlikCloudClient, ids: list[str]) -> set[str]:
     """Delete up to 100 data assets; return those that somebody else had deleted meanwhile."""
-    try:
-        client.delete_data_assets(ids)
-    except QlikNotFoundError:
-        # The tenant refuses a whole batch for one missing id: delete the others.
-        left = client.existing_ids(ids)
-        if left:
+    left = ids
+    while left:
+        try:
             client.delete_data_assets(left)
-        return set(ids) - set(left)
-    except QlikCloudError as error:
-        if not outcome_is_unknown(error) or client.existing_ids(ids):
-            raise
-    return set()
+            break
+        except QlikNotFoundError:
+            # The tenant refuses a whole batch for one missing id: delete the others.
+            existing = client.existing_ids(left)
+            if existing == left:
+                raise
+            left = existing
+        except QlikCloudError as error:
+            if not outcome_is_unknown(error) or client.existing_ids(left):
+                raise
+            break
+    return set(ids) - set(left)
 
 
 def _chunks(ids: list[str]) -> Iterator[list[str]]:
