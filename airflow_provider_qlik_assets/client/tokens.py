@@ -64,6 +64,9 @@ class AccessToken:
                 lifetime = parse_instant(reply["expires_at"]).timestamp() - requested_at
             except (KeyError, QlikValidationError):
                 lifetime = _DEFAULT_LIFETIME_SECONDS
+        if not lifetime > 0:  # the clocks differ, or the reply is odd: a token that was just given is good
+            lifetime = _DEFAULT_LIFETIME_SECONDS
+        lifetime = min(lifetime, _DEFAULT_LIFETIME_SECONDS)
         return cls(value, requested_at + lifetime - min(_LONGEST_LEEWAY_SECONDS, 0.1 * lifetime))
 
 
@@ -152,4 +155,4 @@ def is_bearer_token(value: Any) -> TypeGuard[str]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf

@@ -446,3 +446,9 @@ def chain(error: BaseException | None) -> list[str]:
 def values(credentials: Any) -> list[str]:
     names = {"api_key", "client_secret", "private_key_pem"}
     return [value for name, value in vars(credentials).items() if name in names]
+
+
+@pytest.mark.parametrize("payload", ["[" * 100_000, '{"sub": "\\ud800"}', '{"sub": 5}', "[]", "no JSON"])
+def test_an_odd_payload_of_a_key_is_no_error(payload: str) -> None:
+    encoded = base64.urlsafe_b64encode(payload.encode()).decode().rstrip("=")
+    assert len(ApiKey(f"e30.{encoded}.sig").identity) == 32
