@@ -36,6 +36,11 @@ def overlay(actual: DataAsset, wish: DataAsset, *, allow_backwards: bool = False
     return operations
 
 
+def given_properties(wish: DataAsset) -> dict[str, JsonValue]:
+    """Return the properties of a wish that have a value; the others are to be removed."""
+    return {key: value for key, value in (wish.properties or {}).items() if value is not None}
+
+
 def _is_newer(actual: DataAsset, wish: DataAsset) -> bool:
     if actual.data_freshness is None or wish.data_freshness is None:
         return False
@@ -64,8 +69,8 @@ def _comparable(field: str, asset: DataAsset) -> Any:
 def _property_operations(actual: DataAsset, wish: DataAsset) -> list[JsonPatchOperation]:
     wanted, current = wish.properties or {}, actual.properties
     if current is None:
-        kept: JsonValue = {key: value for key, value in wanted.items() if value is not None}
-        return [JsonPatchOperation(op="add", path="/properties", value=kept)] if kept else []
+        given = given_properties(wish)
+        return [JsonPatchOperation(op="add", path="/properties", value=given)] if given else []
     operations = []
     for key, value in sorted(wanted.items()):
         path = "/properties/" + key.replace("~", "~0").replace("/", "~1")

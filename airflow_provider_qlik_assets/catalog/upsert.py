@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_qlik_assets.catalog.guarded import change
-from airflow_provider_qlik_assets.catalog.overlay import overlay
+from airflow_provider_qlik_assets.catalog.overlay import given_properties, overlay
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
@@ -101,6 +101,8 @@ def _create(client: QlikCloudClient, wish: DataAsset) -> tuple[bool, DataAsset]:
     A create whose outcome is unknown is not repeated before a look-up by name.
     """
     body = {name: value for name, value in wish.to_request().items() if name != "version"}
+    if wish.properties is not None:
+        body["properties"] = given_properties(wish)
     for attempt in range(1, _CREATE_ATTEMPTS + 1):
         try:
             return _keep_one(client, wish, client.create_data_asset(body))
