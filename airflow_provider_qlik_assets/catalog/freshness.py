@@ -10,7 +10,8 @@ from airflow_provider_qlik_assets.catalog.deletion import check_ids
 from airflow_provider_qlik_assets.catalog.guarded import change
 from airflow_provider_qlik_assets.catalog.overlay import overlay
 from airflow_provider_qlik_assets.catalog.results import Result
-from airflow_provider_qlik_assets.client.errors import QlikCloudError, QlikNotFoundError
+from airflow_provider_qlik_assets.client.errors import QlikNotFoundError
+from airflow_provider_qlik_assets.client.instants import parse_instant
 from airflow_provider_qlik_assets.client.models import DataAsset
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def set_data_freshness(
     :return: ``updated``, or ``unchanged`` if it was as fresh already.
     :raises QlikNotFoundError: if there is no such data asset.
     """
-    wish = DataAsset.parse({"dataFreshness": when})
+    # Checked as an instant: None would clear the field.
+    wish = DataAsset.parse({"dataFreshness": parse_instant(when)})
     return change(
         client, data_asset_id, lambda current: overlay(current, wish, allow_backwards=allow_backwards)
     )
@@ -58,6 +60,6 @@ def set_data_freshness_of_many(
     if len(missing) == 1:
         raise next(iter(missing.values()))
     if missing:
-        raise QlikCloudError(
-            f"{len(missing)} data assets do not exist, all others were stamped: {', '.join(missing)}."
+        raise QlikNotFoundError.without_request(
+            404, f"{len(missing)} data assets do not exist, all others were stamped: {', '.join(missing)}."
         ) from next(iter(missing.values()))
