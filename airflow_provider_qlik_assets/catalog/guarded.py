@@ -22,7 +22,9 @@ from airflow_provider_qlik_assets.client.errors import (
 from airflow_provider_qlik_assets.client.json_patch import (
     JsonPatchOperation,
     changed_fields,
+    effective_operations,
     is_safe_to_repeat,
+    same_json,
     test_version,
 )
 from airflow_provider_qlik_assets.client.models import DataAsset
@@ -35,6 +37,23 @@ logger = logging.getLogger(__name__)
 
 _MOST_ATTEMPTS = 20
 _LONGEST_PAUSE_SECONDS = 2.0
+
+
+class _Attempt:
+    """A write whose outcome is unknown.
+
+    :param before: the data asset that it was based on.
+    :param operations: what it would change.
+    """
+
+    def __init__(self, before: DataAsset, operations: list[JsonPatchOperation]) -> None:
+        self.fields = changed_fields(operations)
+        self._wanted = effective_operations(before.to_json(), operations)[1]
+
+    def shows_in(self, asset: DataAsset) -> bool:
+        """Return whether a data asset is as this would have left it."""
+        document = asset.to_json()
+        return all(same_json(document.get(name), self._wanted.get(name)) for name in self.fields)
 
 
 def change(
@@ -53,18 +72,23 @@ def change(
     :return: ``updated`` or ``unchanged``.
     :raises QlikConflictError: if others kept changing it.
     """
-    tried: tuple[str, ...] = ()
+    unsettled: _Attempt | None = None
     failed: QlikCloudError | None = None
     failed_version: int | None = None
     for attempt in itertools.count(1):
         if current is None:
             current = client.get_data_asset(data_asset_id)
+        if unsettled is not None and unsettled.shows_in(current):
+            return Result(data_asset_id, "updated", current, unsettled.fields)
         operations = decide(current)
         if not operations:
-            return Result(data_asset_id, "updated" if tried else "unchanged", current, tried)
-        if failed is not None and (current.version == failed_version or attempt > _MOST_ATTEMPTS):
-            raise failed
-        if failed is not None and tried and not is_safe_to_repeat(operations):
+            fields = unsettled.fields if unsettled is not None else ()
+            return Result(data_asset_id, "updated" if fields else "unchanged", current, fields)
+        if failed is not None and (
+            current.version == failed_version
+            or attempt > _MOST_ATTEMPTS
+            or (unsettled is not None and not is_safe_to_repeat(operations))
+        ):
             raise failed
         if current.version is None:
             raise QlikResponseError(
@@ -76,10 +100,10 @@ def change(
             after = client.patch_data_asset(data_asset_id, [test_version(current.version), *operations])
         except QlikCloudError as error:
             if outcome_is_unknown(error):
-                tried = changed_fields(operations)
+                unsettled = _Attempt(current, operations)
             elif isinstance(error, (QlikConflictError, QlikBadRequestError)):
                 # A tenant may answer a failed test with 400: the version tells it from a malformed patch.
-                tried = ()
+                unsettled = None
             else:
                 raise
             failed, failed_version = error, current.version

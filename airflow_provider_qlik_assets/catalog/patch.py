@@ -11,7 +11,6 @@ from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.client.errors import QlikConflictError, QlikValidationError
 from airflow_provider_qlik_assets.client.json_patch import (
     JsonPatchOperation,
-    changed_fields,
     effective_operations,
     parse_operations,
 )
@@ -44,19 +43,12 @@ def patch_data_asset(
     :raises QlikNotFoundError: if there is no such data asset.
     """
     wish, parsed = check_patch(operations, changes, expected_version)
-    wanted: dict[str, Any] | None = None
 
     def decide(current: DataAsset) -> list[JsonPatchOperation]:
-        nonlocal wanted
         if wish is not None:
             missing = overlay(current, wish)
         else:
-            document = current.to_json()
-            if wanted is not None and all(
-                document.get(name) == wanted.get(name) for name in changed_fields(parsed)
-            ):
-                return []  # an earlier attempt was carried out after all
-            missing, wanted = effective_operations(document, parsed)
+            missing, _ = effective_operations(current.to_json(), parsed)
         if missing and expected_version not in {None, current.version}:
             raise QlikConflictError.without_request(
                 409,

@@ -1,0 +1,103 @@
+"""Stamping the freshness of data assets, which never goes back unless asked."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_qlik_assets.catalog import set_data_freshness
+from airflow_provider_qlik_assets.catalog.freshness import set_data_freshness_of_many
+from airflow_provider_qlik_assets.client import QlikCloudClient, QlikNotFoundError, QlikValidationError
+from airflow_provider_qlik_assets.sandbox import Sandbox
+
+EARLY, LATE = "2026-01-31T06:30:00.000Z", "2026-02-01T06:30:00.000Z"
+
+
+@pytest.fixture(autouse=True)
+def assets(sandbox: Sandbox) -> None:
+    for name in ("a1", "a2", "a3"):
+        sandbox.add_asset("store", id=name, technicalName=name, description="by a steward")
+
+
+def freshness(sandbox: Sandbox, name: str = "a1") -> Any:
+    return sandbox.assets[name].get("dataFreshness")
+
+
+@pytest.mark.parametrize("unset", ["absent", "null"])
+@pytest.mark.parametrize(
+    ("before", "when", "allow_backwards", "after", "action"),
+    [
+        (None, EARLY, False, EARLY, "updated"),
+        (EARLY, LATE, False, LATE, "updated"),
+        (LATE, EARLY, False, LATE, "unchanged"),
+        (LATE, EARLY, True, EARLY, "updated"),
+        (LATE, LATE, True, LATE, "unchanged"),
+        (EARLY, "2026-01-31 07:30:00.0009+01:00", False, EARLY, "unchanged"),
+        (EARLY, datetime(2026, 1, 31, 6, 30, 0, 1_999, UTC), False, "2026-01-31T06:30:00.001Z", "updated"),
+    ],
+)
+def test_the_newer_instant_stays(
+    *,
+    sandbox: Sandbox,
+    client: QlikCloudClient,
+    unset: Any,
+    before: Any,
+    when: Any,
+    allow_backwards: bool,
+    after: str,
+    action: str,
+) -> None:
+    sandbox.settings.unset_fields = unset
+    sandbox.touch("a1", dataFreshness=before)
+
+    result = set_data_freshness(client, "a1", when, allow_backwards=allow_backwards)
+
+    assert (result.action, freshness(sandbox)) == (action, after)
+    assert len(sandbox.journal.requests("PATCH")) == (action == "updated")
+    assert sandbox.assets["a1"]["description"] == "by a steward"
+
+
+@pytest.mark.parametrize("when", ["yesterday", datetime(2026, 1, 31), 5, "2026-01-31T06:30:00"])  # noqa: DTZ001
+def test_what_is_no_instant_is_refused_at_once(sandbox: Sandbox, client: QlikCloudClient, when: Any) -> None:
+    with pytest.raises(QlikValidationError):
+        set_data_freshness(client, "a1", when)
+
+    assert len(sandbox.journal) == 0
+
+
+def test_threads_that_finish_out_of_order_leave_the_newest(
+    sandbox: Sandbox, connect: Callable[..., QlikCloudClient]
+) -> None:
+    instants = [datetime(2026, 1, 31, tzinfo=UTC) + timedelta(hours=hour) for hour in range(8)]
+    threads = [
+        threading.Thread(target=set_data_freshness, args=[connect(), "a1", when])
+        for when in reversed(instants)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert freshness(sandbox) == "2026-01-31T07:00:00.000Z"
+
+
+def test_many_are_stamped_once_each(sandbox: Sandbox, client: QlikCloudClient) -> None:
+    results = list(set_data_freshness_of_many(client, ["a1", "a2", "a1"], EARLY))
+
+    assert [(result.id, result.action) for result in results] == [("a1", "updated"), ("a2", "updated")]
+    assert [freshness(sandbox, name) for name in ("a1", "a2", "a3")] == [EARLY, EARLY, None]
+
+
+@pytest.mark.parametrize("missing", [["gone"], ["gone", "lost"]])
+def test_those_that_do_not_exist_are_named_after_all_others_were_stamped(
+    sandbox: Sandbox, client: QlikCloudClient, missing: list[str]
+) -> None:
+    with pytest.raises(QlikNotFoundError) as caught:
+        list(set_data_freshness_of_many(client, ["a1", *missing, "a2"], EARLY))
+
+    assert all(name in str(caught.value) for name in missing)
+    assert (freshness(sandbox, "a1"), freshness(sandbox, "a2")) == (EARLY, EARLY)
