@@ -18,7 +18,13 @@ from airflow_provider_qlik_assets.catalog import (
     set_data_freshness,
     upsert_data_asset,
 )
-from airflow_provider_qlik_assets.client import ApiKey, OAuthClientSecret, QlikCloudClient, QlikCloudError
+from airflow_provider_qlik_assets.client import (
+    ApiKey,
+    OAuthClientSecret,
+    QlikCloudClient,
+    QlikCloudError,
+    RetryPolicy,
+)
 from airflow_provider_qlik_assets.client.rate_limit_stores.memory import MemoryStore
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
 
@@ -177,13 +183,14 @@ def expected(operation: str, fault: str) -> str:
 def connect(qlik_sandbox: Sandbox) -> Callable[..., QlikCloudClient]:
     clock = Clock()
 
-    def make(credentials: Any = None) -> QlikCloudClient:
+    def make(credentials: Any = None, **options: Any) -> QlikCloudClient:
         return QlikCloudClient(
             qlik_sandbox.url,
             credentials or OAuthClientSecret(qlik_sandbox.client_id, qlik_sandbox.client_secret),
             timeout=(READ_TIMEOUT, READ_TIMEOUT),
             rate_limit_store=MemoryStore(clock=clock),
             sleep=clock.sleep,
+            **options,
         )
 
     return make
@@ -254,7 +261,7 @@ def test_a_fault_that_never_heals_ends_in_an_error_and_does_nothing_twice(
     kind = {**FAULTS[fault], **({"seconds": 2 * READ_TIMEOUT} if "time-out" in fault else {})}
     qlik_sandbox.add_fault(Fault(method=operation.method, path=operation.path, times=None, **kind))
 
-    client = connect()
+    client = connect(retry=RetryPolicy(max_retries=2, max_retry_wait=30.0))
     try:
         result = operation.run(client, store_id, data_asset_id)
     except QlikCloudError:
