@@ -6,7 +6,6 @@ same loop settles writes whose outcome is unknown: the next reading shows whethe
 
 from __future__ import annotations
 
-import itertools
 import logging
 import random
 from collections.abc import Callable
@@ -75,7 +74,9 @@ def change(
     unsettled: _Attempt | None = None
     failed: QlikCloudError | None = None
     failed_version: int | None = None
-    for attempt in itertools.count(1):
+    attempt = 0
+    while True:
+        attempt += 1
         if current is None:
             current = client.get_data_asset(data_asset_id)
         if unsettled is not None and unsettled.shows_in(current):
@@ -113,4 +114,3 @@ def change(
                 client.sleep(random.uniform(0, min(_LONGEST_PAUSE_SECONDS, 0.05 * 2**attempt)))  # noqa: S311
         else:
             return Result(data_asset_id, "updated", after, changed_fields(operations))
-    raise AssertionError("unreachable")

@@ -162,7 +162,8 @@ def effective_operations(
             after = jsonpatch.apply_patch(wanted, [operation.to_json()])
         except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError) as error:
             raise QlikValidationError(
-                f"{operation.op!r} at {operation.path} does not fit the data asset: {shorten(str(error))}."
+                f"{operation.op!r} at {shorten(operation.path, 100)} does not fit the data asset: "
+                f"{shorten(str(error))}."
             ) from error
         if after.get("dataFreshness") is not None:
             after["dataFreshness"] = format_instant(parse_instant(after["dataFreshness"]))

@@ -236,6 +236,7 @@ def test_tests_are_kept_as_long_as_anything_changes() -> None:
         (op("move", "/name", **{"from": "/technicalDescription"}), "'move' at /name does not fit"),
         (op("copy", "/name", **{"from": "/tags/x"}), "'copy' at /name does not fit"),
         (op("remove", "/tags/-"), "'remove' at /tags/- does not fit"),
+        (op("add", "/properties/" + "x" * 1_000 + "/y", 1), "'add' at /properties/xxx"),
         (op("add", "/dataFreshness", "yesterday"), "'yesterday' is not an instant"),
         (op("add", "/dataFreshness", 5), "An instant is a datetime or an RFC 3339 string, not int"),
     ],

@@ -102,6 +102,16 @@ def test_a_certificate_of_the_given_bundle_is_trusted(
     assert connect(f"https://127.0.0.1:{server.port}", verify=str(bundle)).me() == {"id": "me"}
 
 
+def test_a_directory_of_certificates_may_be_given(
+    connect: Connect, serve: Serve, reply: Reply, certify: Certify, tmp_path: Path
+) -> None:
+    server = serve(lambda request: reply(ME), wrap=certify(HERE)[1])
+    (tmp_path / "empty").mkdir()
+
+    with pytest.raises(QlikConfigurationError, match="the certificate of the host is not trusted"):
+        connect(f"https://127.0.0.1:{server.port}", verify=str(tmp_path / "empty")).me()
+
+
 def test_the_environment_may_name_the_bundle(
     connect: Connect, serve: Serve, reply: Reply, certify: Certify, monkeypatch: pytest.MonkeyPatch
 ) -> None:
