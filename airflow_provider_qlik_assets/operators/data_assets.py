@@ -7,14 +7,11 @@ retries. Arguments that are no templates are checked when the DAG is parsed.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pendulum
-from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_qlik_assets.arguments import (
     as_bool,
@@ -24,62 +21,20 @@ from airflow_provider_qlik_assets.arguments import (
     check_known_fields,
     check_known_operations,
     check_when_parsed,
-    from_rendered,
     templatable,
 )
 from airflow_provider_qlik_assets.catalog.deletion import delete_data_assets
 from airflow_provider_qlik_assets.catalog.freshness import set_data_freshness_of_many
 from airflow_provider_qlik_assets.catalog.patch import check_patch, patch_data_asset
-from airflow_provider_qlik_assets.catalog.results import Result, summarize
 from airflow_provider_qlik_assets.catalog.upsert import IfExists, check_upsert, upsert_data_asset
 from airflow_provider_qlik_assets.client.instants import parse_instant
-from airflow_provider_qlik_assets.failures import permanent_errors_fail_the_task
-from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook
+from airflow_provider_qlik_assets.operators.base import QlikOperator
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
-
     from airflow_provider_qlik_assets.client import DataAsset, JsonPatchOperation, QlikCloudClient
 
 
-class _QlikOperator(BaseOperator):
-    """What the operators have in common: the connection, and how errors end the task."""
-
-    ui_color = "#d5f0e1"
-
-    def __init__(self, *, qlik_conn_id: str = QlikCloudHook.default_conn_name, **kwargs: Any) -> None:
-        # Also push each member of the result, so that ``operator.output["id"]`` works downstream.
-        super().__init__(**{"multiple_outputs": True, **kwargs})
-        self.qlik_conn_id = qlik_conn_id
-
-    @cached_property
-    def hook(self) -> QlikCloudHook:
-        """Hook of the connection; nothing is looked up before its first call."""
-        return QlikCloudHook(self.qlik_conn_id)
-
-    def execute(self, context: Context) -> Any:  # noqa: ARG002 - Airflow's signature
-        """Do the work and return the result for XCom."""
-        with permanent_errors_fail_the_task():
-            try:
-                return self._execute(self.hook.get_conn())
-            finally:
-                self.hook.close()
-
-    @abstractmethod
-    def _execute(self, client: QlikCloudClient) -> Any: ...
-
-    def _logged(self, result: Result) -> Result:
-        self.log.info("%s.", result)
-        return result
-
-    def _summary(self, results: Iterable[Result]) -> dict[str, Any]:
-        return summarize(self._logged(result) for result in results)
-
-    def _argument(self, name: str) -> Any:
-        return from_rendered(getattr(self, name), name)
-
-
-class QlikUpsertDataAssetOperator(_QlikOperator):
+class QlikUpsertDataAssetOperator(QlikOperator):
     """Register a data asset, or set the given fields of the one that exists.
 
     With an ``id``, that data asset is meant; without, the one of the same data store and technical name.
@@ -113,7 +68,7 @@ class QlikUpsertDataAssetOperator(_QlikOperator):
         return self._logged(upsert_data_asset(client, self._argument("data_asset"), self.if_exists)).to_json()
 
 
-class QlikPatchDataAssetOperator(_QlikOperator):
+class QlikPatchDataAssetOperator(QlikOperator):
     """Change a data asset; nothing is written if it is as wished already.
 
     :param data_asset_id: id of the data asset.
@@ -167,7 +122,7 @@ class QlikPatchDataAssetOperator(_QlikOperator):
         return self._logged(patched).to_json()
 
 
-class QlikUpdateDataFreshnessOperator(_QlikOperator):
+class QlikUpdateDataFreshnessOperator(QlikOperator):
     """Stamp data assets with the instant at which their source data was last changed, typically after a load.
 
     An older instant does not overwrite a newer one: two loads may finish out of order. One data asset that
@@ -215,7 +170,7 @@ class QlikUpdateDataFreshnessOperator(_QlikOperator):
         )
 
 
-class QlikDeleteDataAssetsOperator(_QlikOperator):
+class QlikDeleteDataAssetsOperator(QlikOperator):
     """Delete data assets with all that belongs to them; one that is gone already is no failure.
 
     :param data_asset_ids: ids of the data assets.

@@ -40,7 +40,6 @@ from airflow_provider_qlik_assets.client.errors import (
 from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
 from airflow_provider_qlik_assets.failures import PERMANENT_ERRORS, permanent_errors_fail_the_task
 from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook
-from airflow_provider_qlik_assets.triggers.data_freshness import QlikDataFreshnessTrigger
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -118,6 +117,10 @@ class QlikDataFreshnessSensor(BaseSensorOperator):
         """Poll once on the worker; then wait in the triggerer if deferrable, otherwise here."""
         if not self.deferrable:
             return super().execute(context)
+        from airflow_provider_qlik_assets.triggers.data_freshness import (  # noqa: PLC0415 - dear to parse
+            QlikDataFreshnessTrigger,
+        )
+
         started = pendulum.now("UTC")
         try:
             first = self.poke(context)
