@@ -198,7 +198,7 @@ class QlikDataFreshnessSensor(BaseSensorOperator):
     def _may_end_in_the_triggerer(self) -> bool:
         """Return whether nothing would be left for a worker to do but to return the result."""
         return (
-            self.has_dag()
+            self.has_dag()  # type: ignore[no-untyped-call]
             and self.do_xcom_push
             and not self.multiple_outputs
             and not self.outlets

@@ -58,21 +58,16 @@ async def test_wait_goes_on_when_the_error_has_passed(
 
 
 @pytest.mark.parametrize(
-    ("status", "path", "next_step"),
+    ("status", "said"),
     [
-        (400, "/api/v1/data-assets/a", "Correct the named field"),
-        (401, "/api/v1/data-stores/*/data-assets", "Check the API key"),
-        (403, "/api/v1/data-assets/a", "Give the user"),
-        (404, "/api/v1/data-assets/a", "Check the id"),
+        (400, ("/api/v1/data-assets/a", "Correct the named field")),
+        (401, ("/api/v1/data-stores/*/data-assets", "Check the API key")),
+        (403, ("/api/v1/data-assets/a", "Give the user")),
+        (404, ("/api/v1/data-assets/a", "Check the id")),
     ],
 )
 async def test_what_no_retry_can_heal_ends_the_wait_with_one_poll(
-    make_trigger: MakeTrigger,
-    qlik_sandbox: Sandbox,
-    until_done: Run,
-    status: int,
-    path: str,
-    next_step: str,
+    make_trigger: MakeTrigger, qlik_sandbox: Sandbox, until_done: Run, status: int, said: tuple[str, str]
 ) -> None:
     body = {"errors": [{"code": "X-1", "title": "Refused"}], "traceId": "trace-1"}
     qlik_sandbox.add_fault(Fault(kind="status", status=status, times=None, body=body))
@@ -80,11 +75,10 @@ async def test_what_no_retry_can_heal_ends_the_wait_with_one_poll(
     event = await until_done(make_trigger())
 
     assert event["status"] == "error"
-    for part in ("trace-1", path, str(status), "X-1 Refused", next_step):
+    for part in ("trace-1", *said, str(status), "X-1 Refused"):
         assert part in event["message"]
     assert qlik_sandbox.api_key not in event["message"]
     # Where the listing is refused, the data asset itself is asked for.
-    assert len({entry.path + str(entry.query) for entry in qlik_sandbox.journal.requests()}) <= 3
     assert len(qlik_sandbox.journal.requests()) <= 3
 
 
