@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
@@ -43,6 +44,7 @@ def delete_data_assets(
     :return: ``deleted`` or ``missing`` for each id, in the order given.
     :raises QlikValidationError: if more exist than ``max_deletions``; nothing was deleted.
     """
+    guards = DeletionGuards(max_deletions=max_deletions, max_fraction=None)
     ids = check_ids(data_asset_ids)
     found: dict[str, DataAsset] = {}
     for data_asset_id in ids:
@@ -50,11 +52,7 @@ def delete_data_assets(
             found[data_asset_id] = client.get_data_asset(data_asset_id)
         except QlikNotFoundError:
             logger.info("Data asset %s does not exist (any more).", data_asset_id)
-    if max_deletions is not None and len(found) > max_deletions:
-        raise QlikValidationError(
-            f"{len(found)} data assets would be deleted, max_deletions allows {max_deletions}: nothing was "
-            "deleted. Check the ids, or raise max_deletions."
-        )
+    guards.check(len(found), len(ids))
     gone: set[str] = set()
     if not dry_run:
         for chunk in _chunks(list(found)):
