@@ -172,7 +172,7 @@ def as_texts(value: Any, name: str) -> list[str]:
         raise QlikValidationError(f"{name} is a text or a list of texts, not {type(texts).__name__}.")
     texts = list(texts)
     for text in texts:
-        if not isinstance(text, str) or not text.strip():
+        if not isinstance(text, str) or text.strip() in {"", "None"}:
             raise QlikValidationError(f"{name} is a list of texts; {shorten(repr(text), 60)} is none.")
     return list(dict.fromkeys(texts))
 

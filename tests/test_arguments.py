@@ -308,7 +308,7 @@ def test_texts(value: Any, texts: list[str]) -> None:
     assert as_texts(value, "protected_tags") == texts
 
 
-@pytest.mark.parametrize("value", [None, 5, {"a": 1}, ["a", 5], ["a", " "], "", "['a']"])
+@pytest.mark.parametrize("value", [None, 5, {"a": 1}, ["a", 5], ["a", " "], "", "None", "['a']"])
 def test_no_texts(value: Any) -> None:
     with pytest.raises(QlikValidationError, match="protected_tags"):
         as_texts(value, "protected_tags")
