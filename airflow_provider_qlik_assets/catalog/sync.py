@@ -213,7 +213,7 @@ class Sync:
 
         def note(job: _Job, outcome: Result | QlikCloudError) -> None:
             nonlocal unavailable_in_a_row
-            progress.done += 1
+            progress.done += not isinstance(outcome, _ENDING)
             unavailable_in_a_row = unavailable_in_a_row + 1 if isinstance(outcome, _UNAVAILABLE) else 0
             if isinstance(outcome, Result):
                 self._note_result(job, outcome)

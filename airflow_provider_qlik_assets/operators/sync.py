@@ -174,11 +174,13 @@ class QlikSyncDataAssetsOperator(QlikOperator):
             sync.apply(plan)
         except QlikRateLimitError as error:
             written = [result.to_row() for result in sync.results if result.action in _WRITTEN]
-            waited = 0.0 if written else waited
+            before = {row["id"] for row in earlier}
+            progress = sum(row["id"] not in before for row in written)
+            waited = 0.0 if progress else waited
             wait = max(error.retry_after or 0.0, _SHORTEST_DEFERRAL_SECONDS)
             if longest is None or waited + wait > longest:
                 raise
-            self.log.info("%d written in this part. %s", len(written), error)
+            self.log.info("%d written so far. %s", len(before) + progress, error)
             self._defer(wait, _merged(earlier, written, keep=True), waited + wait)
         summary = _summary(_merged(earlier, [result.to_row() for result in sync.results]))
         self.log.info(
@@ -247,12 +249,11 @@ def _check_data_assets(data_assets: Any, data_store_id: Any) -> None:
                     f"that ends in {', '.join(SUFFIXES)}."
                 )
             parse_wishes(entries, None)
+    elif is_known(data_assets):
+        parse_wishes(data_assets, data_store_id if is_known(data_store_id) else None)
     elif isinstance(data_assets, list):
-        if is_known(data_assets):
-            parse_wishes(data_assets, data_store_id if is_known(data_store_id) else None)
-        else:
-            for entry in data_assets:
-                check_known_fields(entry)
+        for entry in data_assets:
+            check_known_fields(entry)
 
 
 def _summary(rows: list[Row]) -> dict[str, Any]:
