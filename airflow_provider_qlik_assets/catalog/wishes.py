@@ -15,6 +15,8 @@ from airflow_provider_qlik_assets.client.validation import check_id, describe_pr
 ENTRIES = "data_assets"
 """Key of the list in a file that is an object."""
 
+# As in Compose files: a place for YAML anchors.
+_IGNORED_PREFIX = "x-"
 _MOST_SHOWN_PROBLEMS = 20
 _PREFIX = "Invalid data asset: "
 
@@ -33,7 +35,8 @@ def parse_wishes(entries: Any, data_store_id: str | None) -> list[DataAsset]:
     """Return the wished data assets of a data store.
 
     :param entries: data assets, or objects with the API's names or their snake_case forms; ``technicalName``
-        and ``appType`` are required. An object with the list in ``data_assets`` is accepted, too.
+        and ``appType`` are required. An object with the list in ``data_assets`` is accepted, too; its keys
+        that begin with ``x-`` are ignored.
     :param data_store_id: the data store; an entry may leave it out. ``None`` if it is not known yet.
     :raises QlikValidationError: naming everything that is wrong, with the entries concerned.
     """
@@ -65,11 +68,17 @@ def parse_wishes(entries: Any, data_store_id: str | None) -> list[DataAsset]:
 
 
 def _as_list(entries: Any) -> list[Any]:
-    if isinstance(entries, Mapping) and list(entries) == [ENTRIES]:
+    if isinstance(entries, Mapping) and ENTRIES in entries:
+        unknown = [key for key in entries if key != ENTRIES and not str(key).startswith(_IGNORED_PREFIX)]
+        if unknown:
+            raise QlikValidationError(
+                f"Beside {ENTRIES} there is the unknown key {shorten(repr(unknown[0]), 60)}; one for anchors "
+                f"begins with {_IGNORED_PREFIX!r}."
+            )
         entries = entries[ENTRIES]
     if isinstance(entries, (str, bytes, Mapping, DataAsset)) or not isinstance(entries, Iterable):
         raise QlikValidationError(
-            f"{ENTRIES} is a list of data assets, or an object with that list in {ENTRIES!r} alone; not "
+            f"{ENTRIES} is a list of data assets, or an object with that list in {ENTRIES!r}; not "
             f"{type(entries).__name__}."
         )
     return list(entries)

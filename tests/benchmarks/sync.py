@@ -2,7 +2,8 @@
 
 The sandbox runs in a process of its own with a compressed window, the sync in another one, whose memory is
 measured. The optimum is what no client with these limits could beat: all pages one after the other, because
-each one says how many there are, and a quota's worth of writes per window.
+each one says how many there are, and a quota's worth of writes per window. The limiter lets a little less
+through, in a slightly longer window, so that latencies cannot make it too much: "with its margin".
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from writers import COMPRESSION, LATENCY_SECONDS, LIMIT, WINDOW_SECONDS, Tenant,
 
 from airflow_provider_qlik_assets.catalog import sync_data_assets, upsert_data_asset
 from airflow_provider_qlik_assets.catalog.workers import WORKERS
+from airflow_provider_qlik_assets.client import RateLimits, Tier
 
 ASSETS = 10_000
 PAGES = ASSETS // 100
@@ -75,7 +77,8 @@ def synced(server: Tenant, store_id: str, changed: int) -> list[str]:
         raise RuntimeError(f"The sync did something else: {counts}.")
     reads, writes = (sum(entry["tier"] == tier for entry in journal) for tier in (1, 2))
     refused = sum(entry["status"] == 429 for entry in journal)
-    optimum = best_time(changed)
+    optimum = best_time(changed, LIMIT, WINDOW_SECONDS)
+    used = RateLimits(tier2_limit=LIMIT, window=WINDOW_SECONDS).quota(Tier.TWO)
     return [
         f"{changed:,}",
         f"{reads:,}",
@@ -83,17 +86,16 @@ def synced(server: Tenant, store_id: str, changed: int) -> list[str]:
         str(refused),
         f"{took:.1f}",
         f"{optimum:.1f}",
-        f"{took / optimum:.2f}",
+        f"{best_time(changed, used.permits, used.window):.1f}",
         f"{peak:.0f} ({peak - before:.0f})",
     ]
 
 
-def best_time(writes: int) -> float:
-    """Return the seconds that no client could beat."""
-    windows, rest = divmod(writes, LIMIT)
-    if windows and not rest:
-        windows, rest = windows - 1, LIMIT
-    return PAGES * LATENCY_SECONDS + windows * WINDOW_SECONDS + rest * LATENCY_SECONDS / WORKERS
+def best_time(writes: int, limit: int, window: float) -> float:
+    """Return the seconds that no client could beat that sends at most ``limit`` writes in any window."""
+    windows = max(0, writes - 1) // limit
+    rest = writes - windows * limit
+    return PAGES * LATENCY_SECONDS + windows * window + rest * LATENCY_SECONDS / WORKERS
 
 
 def one_by_one(server: Tenant, store_id: str, sample: int, *, by_id: bool) -> list[str]:
@@ -125,7 +127,7 @@ def main() -> None:
             f"\nSync of {ASSETS:,} data assets, {LATENCY_SECONDS * 1000:.0f} ms latency, {LIMIT} writes per "
             f"window of {WINDOW_SECONDS:g} s (true ones compressed {COMPRESSION} times)\n"
         )
-        print("| changed | reads | writes | 429s | seconds | optimum | ratio | peak MB (the sync's own) |")
+        print("| changed | reads | writes | 429s | seconds | optimum | with its margin | peak MB (own) |")
         print("|---|---|---|---|---|---|---|---|")
         for changed in (0, 10, 1000):
             print(f"| {' | '.join(synced(server, store_id, changed))} |", flush=True)

@@ -28,7 +28,7 @@ def test_json_is_read_from_any_file(tmp_path: Path, name: str, document: Any) ->
 
 def test_yaml_as_people_write_it(tmp_path: Path) -> None:
     text = """
-    defaults: &defaults {appType: airflow, tags: [sales]}
+    x-defaults: &defaults {appType: airflow, tags: [sales]}
     data_assets:
       - {<<: *defaults, technicalName: orders}
       - <<: *defaults

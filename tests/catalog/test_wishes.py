@@ -44,6 +44,15 @@ def test_lists_of_any_kind(wrap: Any) -> None:
     ]
 
 
+def test_an_object_may_hold_anchors() -> None:
+    assert len(parse_wishes({"x-defaults": {"appType": "a"}, "data_assets": [entry()]}, "store")) == 1
+
+
+def test_an_object_with_another_key_is_refused() -> None:
+    with pytest.raises(QlikValidationError, match="unknown key 'data_asset'; one for anchors begins"):
+        parse_wishes({"data_assets": [entry()], "data_asset": []}, "store")
+
+
 def test_no_wish_is_a_list_too() -> None:
     assert parse_wishes([], "store") == []
 
