@@ -113,8 +113,9 @@ class Sync:
 
     @property
     def results(self) -> list[Result]:
-        """What was done so far, also if :meth:`apply` ended with an error."""
-        return [*self._wished.values(), *self._unwished.values()]
+        """What was done so far, in the order of the wishes; also if :meth:`apply` ended with an error."""
+        wished = [self._wished[name] for name in self._wishes if name in self._wished]
+        return [*wished, *self._unwished.values()]
 
     def plan(self) -> Plan:
         """Read the data store and return what has to be done."""

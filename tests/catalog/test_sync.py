@@ -49,9 +49,9 @@ def test_creates_updates_and_leaves_alone(sandbox: Sandbox, client: QlikCloudCli
     results = sync_data_assets(client, "store", entries)
 
     assert actions(results) == {"unchanged": 1, "updated": 1, "created": 1}
-    assert {result.data_asset and result.data_asset.technical_name for result in results} == {
+    assert [result.data_asset and result.data_asset.technical_name for result in results] == [
         "same", "changed", "new",
-    }  # fmt: skip
+    ]  # fmt: skip
     after = named(sandbox)
     assert (after["changed"]["name"], after["changed"]["description"]) == ("new", "steward's")
     assert (after["new"]["tags"], after["new"]["dataStoreInfo"]["id"]) == (["x"], "store")

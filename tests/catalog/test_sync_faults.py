@@ -21,6 +21,7 @@ from airflow_provider_qlik_assets.client import (
     QlikServerError,
     RateLimits,
 )
+from airflow_provider_qlik_assets.client.rate_limit_stores.memory import MemoryStore
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
 
 Connect = Callable[..., QlikCloudClient]
@@ -247,7 +248,7 @@ def test_no_new_work_starts_when_the_task_is_ended(sandbox: Sandbox, client: Qli
 
 
 def test_the_end_of_the_task_ends_waits_for_the_quota(sandbox: Sandbox, connect: Connect) -> None:
-    client = connect(rate_limits=RateLimits(tier2_limit=10), sleep=time.sleep, rate_limit_store="memory:")
+    client = connect(rate_limits=RateLimits(tier2_limit=10), sleep=time.sleep, rate_limit_store=MemoryStore())
     sync = Sync(client, "store", wishes(50), clock=lambda: ended_when_waiting(sandbox))
 
     began = time.monotonic()
