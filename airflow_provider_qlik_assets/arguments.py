@@ -145,6 +145,38 @@ def as_int(value: Any, name: str) -> int | None:
     return value
 
 
+def as_fraction(value: Any, name: str) -> float | None:
+    """Return a rendered share; nothing, or a template that rendered to nothing, is ``None``.
+
+    :raises QlikValidationError: if it is no number from 0 to 1.
+    """
+    if value is None or (isinstance(value, str) and value.strip() in {"", "None"}):
+        return None
+    try:
+        fraction = float(value)
+    except (TypeError, ValueError, OverflowError):
+        fraction = math.nan
+    if isinstance(value, bool) or not 0 <= fraction <= 1:
+        raise QlikValidationError(f"{name} is a share from 0 to 1, not {shorten(repr(value), 60)}.")
+    return fraction
+
+
+def as_texts(value: Any, name: str) -> list[str]:
+    """Return rendered texts, such as tags, given as one, as a list, or as the JSON text of a list.
+
+    :raises QlikValidationError: if they are no texts, or one is empty.
+    """
+    value = from_rendered(value, name)
+    texts = [value] if isinstance(value, str) else value
+    if isinstance(texts, Mapping) or not isinstance(texts, Iterable):
+        raise QlikValidationError(f"{name} is a text or a list of texts, not {type(texts).__name__}.")
+    texts = list(texts)
+    for text in texts:
+        if not isinstance(text, str) or text.strip() in {"", "None"}:
+            raise QlikValidationError(f"{name} is a list of texts; {shorten(repr(text), 60)} is none.")
+    return list(dict.fromkeys(texts))
+
+
 def as_seconds(value: Any, name: str) -> float:
     """Return a rendered duration in seconds.
 

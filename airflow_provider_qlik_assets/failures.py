@@ -12,6 +12,7 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikBadRequestError,
     QlikConfigurationError,
     QlikDataAssetExistsError,
+    QlikPartialFailureError,
     QlikPermissionError,
     QlikValidationError,
 )
@@ -29,8 +30,15 @@ PERMANENT_ERRORS = (
 
 @contextlib.contextmanager
 def permanent_errors_fail_the_task() -> Iterator[None]:
-    """Turn errors that no retry can heal into ``AirflowFailException``, which ends a task without retries."""
+    """Turn errors that no retry can heal into ``AirflowFailException``, which ends a task without retries.
+
+    Several failures at once are of that kind only if all of them are.
+    """
     try:
         yield
+    except QlikPartialFailureError as error:
+        if not all(isinstance(failure, PERMANENT_ERRORS) for failure in error.failures.values()):
+            raise
+        raise AirflowFailException(str(error)) from error
     except PERMANENT_ERRORS as error:
         raise AirflowFailException(str(error)) from error

@@ -33,7 +33,7 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": _modules("hooks.qlik_cloud"),
         "operators": _modules("operators.data_assets"),
         "sensors": _modules("sensors.data_freshness"),
-        "triggers": _modules("triggers.data_freshness"),
+        "triggers": _modules("triggers.data_freshness", "triggers.rate_limit"),
         "connection-types": [
             {
                 "connection-type": CONNECTION_TYPE,

@@ -36,22 +36,28 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="qlik-assets-demo-") as home, Sandbox() as tenant:
         prepare_airflow(Path(home), tenant)
         params = seed(tenant, started)
+        lake = {"data_store_id": seed_lake(tenant)}
         before = catalog(tenant)
         show("The catalog before", before, {})
 
-        states = {"mapped_upsert": run_dag("mapped_upsert", params)}
+        states = {"sync_catalog (dry run)": run_dag("sync_catalog", {**lake, "dry_run": True})}
+        planned = catalog(tenant)
+        states["mapped_upsert"] = run_dag("mapped_upsert", params)
         other_team = threading.Thread(
             target=refresh_customers, args=(tenant, params["customers_id"]), daemon=True
         )
         other_team.start()
         states["register_and_refresh"] = run_dag("register_and_refresh", params)
         states["scheduled_clean_up"] = run_dag("scheduled_clean_up", params)
+        states["sync_catalog"] = run_dag("sync_catalog", lake)
         first = catalog(tenant)
         states["mapped_upsert (again)"] = run_dag("mapped_upsert", params)
+        states["sync_catalog (again)"] = run_dag("sync_catalog", lake)
         after = catalog(tenant)
 
         show("The catalog after", after, before)
         problems = [f"{dag_id} ended as {state}" for dag_id, state in states.items() if state != "success"]
+        problems += ["the dry run wrote nothing"] if planned != before else []
         problems += [name for name, holds in expectations(before, first, after, started).items() if not holds]
         for problem in problems:
             console.print(f"[red]Not as expected:[/red] {problem}")
@@ -106,6 +112,18 @@ def seed(tenant: Sandbox, now: datetime) -> dict[str, str]:
     return {"data_store_id": store_id, "customers_id": customers_id}
 
 
+def seed_lake(tenant: Sandbox) -> str:
+    """Fill another data store; return its id."""
+    store_id = tenant.add_store(name="lake")
+    for name, fields in {
+        "events": {"name": "events_v2", "description": "Written by a data steward"},
+        "tmp_export": {},
+        "audit": {"tags": ["keep"]},
+    }.items():
+        tenant.add_asset(data_store_id=store_id, technicalName=f"lake.{name}", appType="airflow", **fields)
+    return store_id
+
+
 def refresh_customers(tenant: Sandbox, customers_id: str) -> None:
     """Be the other team: finish loading shortly after the sensor has looked for the first time."""
     while not tenant.journal.requests(method="GET", path=f"/api/v1/data-assets/{customers_id}"):
@@ -133,22 +151,32 @@ def expectations(before: Catalog, first: Catalog, after: Catalog, started: datet
     """Return what must hold at the end."""
 
     def version(catalog: Catalog, name: str) -> int | None:
-        return catalog.get(f"dwh.{name}", {}).get("version")
+        return catalog.get(name, {}).get("version")
 
     regions, orders = after.get("dwh.sales.regions", {}), after.get("dwh.sales.orders", {})
     return {
-        "products is registered": version(after, "sales.products") == 1,
+        "products is registered": version(after, "dwh.sales.products") == 1,
         "regions has its tag, and the steward's description survived": (
             regions.get("tags") == ["sales"] and regions.get("description") == "Written by a data steward"
         ),
-        "stores was as wished already and was not written": version(after, "sales.stores") == 1,
+        "stores was as wished already and was not written": version(after, "dwh.sales.stores") == 1,
         "orders is registered and fresh": orders.get("dataFreshness", "")
         >= started.strftime("%Y-%m-%dT%H:%M:%S"),
-        "customers was only written by the other team": version(after, "crm.customers") == 2,
+        "customers was only written by the other team": version(after, "dwh.crm.customers") == 2,
         "the stale backup is gone": "dwh.sales.orders_2019_backup" not in after,
         "what was tagged 'keep' is still there": "dwh.sales.legal_archive" in after,
-        "nothing else was deleted": len(after) == len(before) + 1,
-        "the second run of mapped_upsert wrote nothing": after == first,
+        "events has its name, and keeps its description": (
+            after.get("lake.events", {}).get("name") == "Events"
+            and after["lake.events"].get("description") == "Written by a data steward"
+        ),
+        "sessions and devices are registered": (
+            version(after, "lake.sessions") == version(after, "lake.devices") == 1
+        ),
+        "what the YAML file does not list is gone": "lake.tmp_export" not in after,
+        "what is protected is still there": "lake.audit" in after,
+        "nothing else was deleted": before.keys() - after.keys()
+        == {"dwh.sales.orders_2019_backup", "lake.tmp_export"},
+        "the second runs of mapped_upsert and sync_catalog wrote nothing": after == first,
     }
 
 

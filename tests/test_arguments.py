@@ -10,10 +10,12 @@ import pytest
 
 from airflow_provider_qlik_assets.arguments import (
     as_bool,
+    as_fraction,
     as_id,
     as_ids,
     as_int,
     as_seconds,
+    as_texts,
     check_known_fields,
     check_known_operations,
     check_when_parsed,
@@ -278,7 +280,41 @@ def test_no_seconds(value: Any) -> None:
         as_seconds(value, "max_age")
 
 
-@pytest.mark.parametrize("convert", [as_bool, as_int, as_seconds])
+@pytest.mark.parametrize(
+    ("value", "share"),
+    [(0.2, 0.2), (0, 0.0), (1, 1.0), ("0.25", 0.25), (" 1 ", 1.0), ("", None), ("None", None), (None, None)],
+)
+def test_share(value: Any, share: float | None) -> None:
+    assert as_fraction(value, "max_fraction") == share
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, 20, "20 %", "nan", True, [0.5], 10**400])
+def test_no_share(value: Any) -> None:
+    with pytest.raises(QlikValidationError, match="max_fraction is a share from 0 to 1, not"):
+        as_fraction(value, "max_fraction")
+
+
+@pytest.mark.parametrize(
+    ("value", "texts"),
+    [
+        ("keep", ["keep"]),
+        ('["keep", "legal", "keep"]', ["keep", "legal"]),
+        (["b", "a"], ["b", "a"]),
+        (("a",), ["a"]),
+        ([], []),
+    ],
+)
+def test_texts(value: Any, texts: list[str]) -> None:
+    assert as_texts(value, "protected_tags") == texts
+
+
+@pytest.mark.parametrize("value", [None, 5, {"a": 1}, ["a", 5], ["a", " "], "", "None", "['a']"])
+def test_no_texts(value: Any) -> None:
+    with pytest.raises(QlikValidationError, match="protected_tags"):
+        as_texts(value, "protected_tags")
+
+
+@pytest.mark.parametrize("convert", [as_bool, as_fraction, as_int, as_seconds])
 def test_message_is_short(convert: Callable[[Any, str], Any]) -> None:
     with pytest.raises(QlikValidationError) as error:
         convert("x" * 10_000, "name")

@@ -13,6 +13,7 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikConnectionError,
     QlikDataAssetExistsError,
     QlikNotFoundError,
+    QlikPartialFailureError,
     QlikPermissionError,
     QlikRateLimitError,
     QlikResponseError,
@@ -35,6 +36,9 @@ def of_status(kind: type[QlikApiError], status: int) -> QlikApiError:
         QlikConfigurationError("The extra verify is wrong."),
         QlikValidationError("name is 300 characters long."),
         QlikDataAssetExistsError.without_request(409, "It exists."),
+        QlikPartialFailureError(
+            {"a": of_status(QlikBadRequestError, 400), "b": of_status(QlikPermissionError, 403)}, total=2
+        ),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -56,6 +60,9 @@ def test_permanent_error_ends_the_task_without_retries(error: QlikCloudError) ->
         QlikConnectionError("no connection", request_sent=False),
         QlikResponseError("HTML", http_status=200),
         QlikCloudError("2 data assets do not exist"),
+        QlikPartialFailureError(
+            {"a": of_status(QlikBadRequestError, 400), "b": of_status(QlikServerError, 503)}, total=2
+        ),
         RuntimeError("bug"),
         KeyboardInterrupt(),
     ],

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from airflow_provider_qlik_assets.catalog.creation import id_of
+from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
@@ -43,6 +45,7 @@ def delete_data_assets(
     :return: ``deleted`` or ``missing`` for each id, in the order given.
     :raises QlikValidationError: if more exist than ``max_deletions``; nothing was deleted.
     """
+    guards = DeletionGuards(max_deletions=max_deletions, max_fraction=None)
     ids = check_ids(data_asset_ids)
     found: dict[str, DataAsset] = {}
     for data_asset_id in ids:
@@ -50,21 +53,29 @@ def delete_data_assets(
             found[data_asset_id] = client.get_data_asset(data_asset_id)
         except QlikNotFoundError:
             logger.info("Data asset %s does not exist (any more).", data_asset_id)
-    if max_deletions is not None and len(found) > max_deletions:
-        raise QlikValidationError(
-            f"{len(found)} data assets would be deleted, max_deletions allows {max_deletions}: nothing was "
-            "deleted. Check the ids, or raise max_deletions."
-        )
-    gone: set[str] = set()
-    if not dry_run:
-        for chunk in _chunks(list(found)):
-            gone |= _delete_chunk(client, chunk)
-    return [
-        Result(data_asset_id, "deleted", found[data_asset_id])
-        if data_asset_id in found and data_asset_id not in gone
-        else Result(data_asset_id, "missing")
-        for data_asset_id in ids
-    ]
+    guards.check(len(found), len(ids))
+    results = {data_asset_id: Result(data_asset_id, "missing") for data_asset_id in ids}
+    if dry_run:
+        results.update({name: Result(name, "deleted", asset) for name, asset in found.items()})
+    else:
+        results.update({result.id: result for result in delete_listed(client, found.values())})
+    return list(results.values())
+
+
+def delete_listed(client: QlikCloudClient, assets: Iterable[DataAsset]) -> Iterator[Result]:
+    """Delete data assets that were just read, by the hundred.
+
+    :param assets: different data assets, with their ids.
+    :return: ``deleted``, or ``missing`` for one that somebody else had deleted meanwhile; as they come.
+    """
+    found = {id_of(asset): asset for asset in assets}
+    for chunk in _chunks(list(found)):
+        gone = _delete_chunk(client, chunk)
+        for data_asset_id in chunk:
+            if data_asset_id in gone:
+                yield Result(data_asset_id, "missing")
+            else:
+                yield Result(data_asset_id, "deleted", found[data_asset_id])
 
 
 def check_ids(data_asset_ids: Iterable[str]) -> list[str]:

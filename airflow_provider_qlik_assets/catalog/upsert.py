@@ -8,8 +8,9 @@ import random
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_provider_qlik_assets.catalog.creation import age, id_of, is_as_created, new_document
 from airflow_provider_qlik_assets.catalog.guarded import change
-from airflow_provider_qlik_assets.catalog.overlay import given_properties, overlay
+from airflow_provider_qlik_assets.catalog.overlay import overlay
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
@@ -68,14 +69,14 @@ def upsert_data_asset(
     if current is None:
         created, current = _create(client, wish)
         if created:
-            return Result(_id(current), "created", current, tuple(sorted(wish.to_request())))
+            return Result(id_of(current), "created", current, tuple(sorted(wish.to_request())))
     if if_exists == "skip":
-        return Result(_id(current), "skipped", current)
+        return Result(id_of(current), "skipped", current)
     if if_exists == "fail":
         raise QlikDataAssetExistsError.without_request(
-            409, f"Data asset {_id(current)} ({current.technical_name}) exists already."
+            409, f"Data asset {id_of(current)} ({current.technical_name}) exists already."
         )
-    return change(client, _id(current), lambda current: overlay(current, wish), current=current)
+    return change(client, id_of(current), lambda current: overlay(current, wish), current=current)
 
 
 def check_upsert(asset: DataAsset | Mapping[str, Any], if_exists: str) -> DataAsset:
@@ -100,9 +101,7 @@ def _create(client: QlikCloudClient, wish: DataAsset) -> tuple[bool, DataAsset]:
 
     A create whose outcome is unknown is not repeated before a look-up by name.
     """
-    body = {name: value for name, value in wish.to_request().items() if name != "version"}
-    if wish.properties is not None:
-        body["properties"] = given_properties(wish)
+    body = new_document(wish)
     for attempt in range(1, _CREATE_ATTEMPTS + 1):
         try:
             return _keep_one(client, wish, client.create_data_asset(body))
@@ -137,7 +136,7 @@ def _keep_one(client: QlikCloudClient, wish: DataAsset, created: DataAsset) -> t
         "Data asset %s was created by another task at the same moment; keeping that one.", current.id
     )
     with contextlib.suppress(QlikNotFoundError):
-        client.delete_data_assets([_id(created)])
+        client.delete_data_assets([id_of(created)])
     return False, current
 
 
@@ -148,24 +147,18 @@ def _keep_oldest(client: QlikCloudClient, wish: DataAsset, found: list[DataAsset
     """
     oldest, *younger = found
     for asset in younger:
-        if _is_as_created(asset, wish):
+        if is_as_created(asset, wish):
             logger.warning("Data asset %s is a younger duplicate of %s; removing it.", asset.id, oldest.id)
             with contextlib.suppress(QlikNotFoundError):
-                client.delete_data_assets([_id(asset)])
-    return _is_as_created(oldest, wish), oldest
-
-
-def _is_as_created(asset: DataAsset, wish: DataAsset) -> bool:
-    """Return whether a data asset holds the wish and nothing that Qlik Cloud does not set by itself."""
-    set_by_qlik = {"id", "version", "ownerId", "spaceId"}
-    return not overlay(asset, wish) and asset.to_request().keys() - set_by_qlik <= wish.to_request().keys()
+                client.delete_data_assets([id_of(asset)])
+    return is_as_created(oldest, wish), oldest
 
 
 def _named(client: QlikCloudClient, data_store_id: str, technical_name: str) -> list[DataAsset]:
     """Return the data assets of a name, the oldest first; there should be one."""
     found = sorted(
         (asset for asset in client.list_data_assets(data_store_id) if asset.technical_name == technical_name),
-        key=_age,
+        key=age,
     )
     if len(found) > 1:
         logger.warning(
@@ -177,14 +170,3 @@ def _named(client: QlikCloudClient, data_store_id: str, technical_name: str) -> 
 
 def _find(client: QlikCloudClient, wish: DataAsset) -> DataAsset | None:
     return find_data_asset(client, wish.store_id or "", wish.technical_name or "")
-
-
-def _age(asset: DataAsset) -> tuple[str, str]:
-    return (str(asset.created_time or ""), asset.id or "")
-
-
-def _id(asset: DataAsset) -> str:
-    """Return the id of a data asset that Qlik Cloud returned."""
-    if asset.id is None:
-        raise QlikResponseError("Qlik Cloud returned a data asset without 'id'.", http_status=200)
-    return asset.id

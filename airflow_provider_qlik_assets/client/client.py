@@ -33,7 +33,12 @@ from airflow_provider_qlik_assets.client.json_patch import (
 )
 from airflow_provider_qlik_assets.client.models import DataAsset
 from airflow_provider_qlik_assets.client.paging import Page, ReadPage, listing
-from airflow_provider_qlik_assets.client.rate_limit import DEFAULT_MAX_WAIT_SECONDS, RateLimiter, RateLimits
+from airflow_provider_qlik_assets.client.rate_limit import (
+    DEFAULT_MAX_WAIT_SECONDS,
+    RateLimiter,
+    RateLimits,
+    Tier,
+)
 from airflow_provider_qlik_assets.client.rate_limit_stores import Store, open_store
 from airflow_provider_qlik_assets.client.retry import RetryPolicy
 from airflow_provider_qlik_assets.client.transport import Answer, Request, Transport
@@ -45,6 +50,8 @@ ME_PATH = "/api/v1/users/me"
 
 # How tenants may refuse a stale version or a failed test.
 _REFUSED = (QlikConflictError, QlikBadRequestError)
+
+_TRANSPORT_OPTIONS = ("retry", "timeout", "verify", "proxies", "user_agent", "sleep")
 
 DEFAULT_TIMEOUT = (10.0, 60.0)
 
@@ -87,26 +94,32 @@ class QlikCloudClient:
     ) -> None:
         self.base_url = parse_base_url(base_url)
         self.sleep = sleep
+        self.max_rate_limit_wait = max_rate_limit_wait
         self._credentials = auth
-        self._limiter = RateLimiter(
+        store = (
             open_store(rate_limit_store)
             if rate_limit_store is None or isinstance(rate_limit_store, str)
-            else rate_limit_store,
+            else rate_limit_store
+        )
+        self._arguments: dict[str, Any] = {
+            "timeout": timeout,
+            "verify": verify,
+            "proxies": proxies,
+            "retry": retry or RetryPolicy(),
+            "rate_limits": rate_limits,
+            "rate_limit_store": store,
+            "max_rate_limit_wait": max_rate_limit_wait,
+            "user_agent": user_agent,
+            "sleep": sleep,
+        }
+        self._limiter = RateLimiter(
+            store,
             tenant=urlsplit(self.base_url).netloc,
             identity=auth.identity,
             limits=rate_limits,
             max_wait=max_rate_limit_wait,
             sleep=sleep,
         )
-        self._options: dict[str, Any] = {
-            "limiter": self._limiter,
-            "retry": retry or RetryPolicy(),
-            "timeout": timeout,
-            "verify": verify,
-            "proxies": proxies,
-            "user_agent": user_agent,
-            "sleep": sleep,
-        }
         self._connected: tuple[int, Transport, Authenticator] | None = None
 
     def __repr__(self) -> str:
@@ -125,6 +138,24 @@ class QlikCloudClient:
         connected, self._connected = self._connected, None
         if connected is not None:
             connected[1].close()
+
+    def with_options(self, **options: Any) -> Self:
+        """Return a client of the same user and quota with other options; it has to be closed, too.
+
+        :param options: arguments of the constructor to replace, such as ``max_rate_limit_wait``.
+        """
+        client = type(self)(self.base_url, self._credentials, **{**self._arguments, **options})
+        # Before threads share it: each would make a transport of its own.
+        client._connect()
+        return client
+
+    def rate_limit_wait(self, tier: Tier, requests: int = 1) -> float:
+        """Return about how many seconds some requests that are sent now have to wait for the rate limit.
+
+        :param tier: tier of the requests.
+        :param requests: how many; the wait is that of the last one.
+        """
+        return self._limiter.wait_for(tier, requests)
 
     # --- data assets -------------------------------------------------------------------------------------
 
@@ -306,7 +337,8 @@ class QlikCloudClient:
         """Return this process's transport: sockets and locks must not be shared with a parent process."""
         connected = self._connected
         if connected is None or connected[0] != os.getpid():
-            transport = Transport(self.base_url, **self._options)
+            options = {name: self._arguments[name] for name in _TRANSPORT_OPTIONS}
+            transport = Transport(self.base_url, limiter=self._limiter, **options)
 
             def request_token(body: dict[str, Any]) -> Any:
                 return transport.send(Request("POST", TOKEN_PATH, body=body), None).document

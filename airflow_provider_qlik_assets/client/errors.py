@@ -7,12 +7,13 @@ query strings are never part of one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Self
 
 _SHOWN_CHARACTERS = 300
+_MOST_SHOWN_FAILURES = 20
 
 
 class QlikCloudError(Exception):
@@ -193,6 +194,27 @@ class QlikServerError(QlikApiError):
     """5xx: Qlik Cloud, or a gateway in front of it, failed."""
 
     next_step = "Try again later; if it persists, give the trace id to Qlik support."
+
+
+class QlikPartialFailureError(QlikCloudError):
+    """Some of many data assets could not be written; all others were.
+
+    :param failures: the error of each, by the name or id of the data asset.
+    :param total: number of data assets that there were to write.
+    """
+
+    def __init__(self, failures: Mapping[str, QlikCloudError], *, total: int) -> None:
+        self.failures = dict(failures)
+        shown = [f"{name}: {error}" for name, error in list(self.failures.items())[:_MOST_SHOWN_FAILURES]]
+        more = len(self.failures) - len(shown)
+        super().__init__(
+            f"{len(self.failures)} of {total} data assets failed; running it again does only what is left. "
+            + " | ".join(shown)
+            + (f" | and {more} more." if more else "")
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__.copy())
 
 
 _BY_STATUS: dict[int, type[QlikApiError]] = {

@@ -151,10 +151,15 @@ class RateLimiter:
         slack = random.uniform(0.1, 1.0) * quota.window / 300  # noqa: S311 - no secret
         self._store.penalize(key, quota, max(0.0, retry_after) + slack)
 
-    def wait_for(self, tier: Tier) -> float:
-        """Return the expected wait of a request that would be sent now, in seconds, without reserving it."""
+    def wait_for(self, tier: Tier, requests: int = 1) -> float:
+        """Return the expected wait in seconds of requests that would be sent now, without reserving it.
+
+        :param tier: tier of the requests.
+        :param requests: how many; the wait is that of the last one if nobody else sends any.
+        """
         key, quota = self._shared[tier]
-        return self._store.ask(key, quota, 0, -1.0).delay
+        first = self._store.ask(key, quota, 0, -1.0).delay
+        return first + (max(1, requests) - 1) // quota.permits * quota.window
 
     def _why(self, tier: Tier, answer: Answer) -> str:
         if answer.penalized:

@@ -31,7 +31,7 @@ from airflow_provider_qlik_assets.hooks.settings import (
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
-    from airflow_provider_qlik_assets.catalog import Result
+    from airflow_provider_qlik_assets.catalog import DeletionGuards, Result
     from airflow_provider_qlik_assets.catalog.upsert import IfExists
     from airflow_provider_qlik_assets.client import DataAsset, JsonPatchOperation, QlikCloudClient
 
@@ -156,6 +156,19 @@ class QlikCloudHook(BaseHook):
     ) -> Result:
         """Create a data asset, or change what differs; see :func:`catalog.upsert_data_asset`."""
         return catalog.upsert_data_asset(self.get_conn(), asset, if_exists=if_exists)
+
+    def sync_data_assets(
+        self,
+        data_store_id: str,
+        data_assets: Iterable[DataAsset | Mapping[str, Any]],
+        *,
+        delete_unlisted: bool = False,
+        guards: DeletionGuards | None = None,
+    ) -> list[Result]:
+        """Bring a data store to what is wished; see :func:`catalog.sync_data_assets`."""
+        return catalog.sync_data_assets(
+            self.get_conn(), data_store_id, data_assets, delete_unlisted=delete_unlisted, guards=guards
+        )
 
     def set_data_freshness(
         self, data_asset_id: str, when: datetime | str, *, allow_backwards: bool = False

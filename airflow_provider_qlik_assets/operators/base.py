@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -37,14 +36,18 @@ class QlikOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:  # noqa: ARG002 - Airflow's signature
         """Do the work and return the result for XCom."""
+        return self._with_client(self._execute)
+
+    def _execute(self, client: QlikCloudClient) -> Any:
+        raise NotImplementedError
+
+    def _with_client(self, work: Callable[[QlikCloudClient], Any]) -> Any:
+        """Return what ``work`` returns; errors that no retry can heal end the task without retries."""
         with permanent_errors_fail_the_task():
             try:
-                return self._execute(self.hook.get_conn())
+                return work(self.hook.get_conn())
             finally:
                 self.hook.close()
-
-    @abstractmethod
-    def _execute(self, client: QlikCloudClient) -> Any: ...
 
     def _logged(self, result: Result) -> Result:
         self.log.info("%s.", result)

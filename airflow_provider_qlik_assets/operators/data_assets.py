@@ -29,9 +29,18 @@ from airflow_provider_qlik_assets.catalog.patch import check_patch, patch_data_a
 from airflow_provider_qlik_assets.catalog.upsert import IfExists, check_upsert, upsert_data_asset
 from airflow_provider_qlik_assets.client.instants import parse_instant
 from airflow_provider_qlik_assets.operators.base import QlikOperator
+from airflow_provider_qlik_assets.operators.sync import QlikSyncDataAssetsOperator
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client import DataAsset, JsonPatchOperation, QlikCloudClient
+
+__all__ = [
+    "QlikDeleteDataAssetsOperator",
+    "QlikPatchDataAssetOperator",
+    "QlikSyncDataAssetsOperator",
+    "QlikUpdateDataFreshnessOperator",
+    "QlikUpsertDataAssetOperator",
+]
 
 
 class QlikUpsertDataAssetOperator(QlikOperator):

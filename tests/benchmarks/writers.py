@@ -61,8 +61,8 @@ class Tenant:
 
 
 @contextlib.contextmanager
-def tenant(**settings: Any) -> Iterator[Tenant]:
-    """Run a sandbox with ``UPDATES`` data assets."""
+def tenant(*, assets: int = UPDATES, **settings: Any) -> Iterator[Tenant]:
+    """Run a sandbox with some data assets in one data store."""
     with tempfile.TemporaryDirectory() as directory:
         ready_file = Path(directory) / "ready.json"
         command = [
@@ -72,7 +72,7 @@ def tenant(**settings: Any) -> Iterator[Tenant]:
             "--ready-file",
             str(ready_file),
         ]
-        command += ["--assets", str(UPDATES)]
+        command += ["--assets", str(assets)]
         for name, value in settings.items():
             command += ["--set", f"{name}={value}"]
         server = subprocess.Popen(command, stdout=subprocess.DEVNULL)

@@ -1,12 +1,18 @@
-"""A sandbox tenant with a data store, and clients of it whose waits take no time."""
+"""Sandbox tenants with a data store, and clients whose waits take no time."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from airflow_provider_qlik_assets.client import ApiKey, QlikCloudClient
 from airflow_provider_qlik_assets.client.rate_limit_stores.memory import MemoryStore
@@ -58,3 +64,45 @@ def connect(sandbox: Sandbox, clock: Clock) -> Iterator[Callable[..., QlikCloudC
 @pytest.fixture
 def client(connect: Callable[..., QlikCloudClient]) -> QlikCloudClient:
     return connect()
+
+
+class Tenant:
+    """A sandbox in a process of its own, so that the processes of a test do not share its interpreter."""
+
+    def __init__(self, ready: dict[str, str]) -> None:
+        self.ready = ready
+        self.store_id: str = self.control("POST", "/stores", {"name": "warehouse"})["id"]
+
+    def control(self, method: str, path: str, body: Any = None) -> Any:
+        """Call the control API."""
+        answer = requests.request(method, f"{self.ready['url']}/sandbox{path}", json=body, timeout=30)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def assets(self) -> list[dict[str, Any]]:
+        return list(self.control("GET", "/state")["assets"].values())
+
+    def writes(self) -> int:
+        """Return how many writes have arrived so far."""
+        return sum(entry["method"] != "GET" for entry in self.control("GET", "/journal"))
+
+
+@pytest.fixture
+def tenant(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Tenant]:
+    """Tenant in a process of its own, with practically no limits; its parameter holds more settings."""
+    settings = {"tier1_limit": 1_000_000, "tier2_limit": 1_000_000, **getattr(request, "param", {})}
+    ready_file = tmp_path / "ready.json"
+    command = [sys.executable, "-m", "airflow_provider_qlik_assets.sandbox", "--ready-file", str(ready_file)]
+    for name, value in settings.items():
+        command += ["--set", f"{name}={value}"]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 30
+        while not ready_file.exists():
+            assert server.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield Tenant(json.loads(ready_file.read_text()))
+    finally:
+        server.terminate()
+        server.wait()

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from airflow_provider_qlik_assets.catalog import set_data_freshness, upsert_data_asset
 from airflow_provider_qlik_assets.client import ApiKey, QlikCloudClient, RateLimits, RetryPolicy
@@ -30,42 +24,6 @@ CHAOS = (
     {"kind": "html", "status": 502, "when": "after", "probability": 0.02},
     {"kind": "status", "status": 429, "headers": {"Retry-After": "0"}, "probability": 0.002},
 )
-
-
-class Tenant:
-    """A sandbox in a process of its own, so that the writers do not share its interpreter."""
-
-    def __init__(self, ready: dict[str, str]) -> None:
-        self.ready = ready
-        self.url = ready["url"]
-
-    def control(self, method: str, path: str, body: Any = None) -> Any:
-        answer = requests.request(method, f"{self.url}/sandbox{path}", json=body, timeout=30)
-        answer.raise_for_status()
-        return answer.json() if answer.content else None
-
-    def assets(self) -> list[dict[str, Any]]:
-        return list(self.control("GET", "/state")["assets"].values())
-
-
-@pytest.fixture
-def tenant(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Tenant]:
-    settings = {"tier1_limit": 1_000_000, "tier2_limit": 1_000_000, **getattr(request, "param", {})}
-    ready_file = tmp_path / "ready.json"
-    command = [sys.executable, "-m", "airflow_provider_qlik_assets.sandbox", "--ready-file", str(ready_file)]
-    for name, value in settings.items():
-        command += ["--set", f"{name}={value}"]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 30
-        while not ready_file.exists():
-            assert server.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        yield Tenant(json.loads(ready_file.read_text()))
-    finally:
-        server.terminate()
-        server.wait()
 
 
 def client_of(ready: dict[str, str]) -> QlikCloudClient:
@@ -111,14 +69,13 @@ def write(ready: dict[str, str], store_id: str, writer: int, failures: Any) -> N
     [{"duplicate_technical_name": "refused"}, {"duplicate_technical_name": "allowed"}],
     indirect=True,
 )
-def test_the_newest_wish_of_every_writer_is_in_the_catalog(tenant: Tenant) -> None:
-    store_id = tenant.control("POST", "/stores", {"name": "warehouse"})["id"]
+def test_the_newest_wish_of_every_writer_is_in_the_catalog(tenant: Any) -> None:
     for fault in CHAOS:
         tenant.control("POST", "/faults", {**fault, "times": None})
     context = multiprocessing.get_context("spawn")
     failures = context.SimpleQueue()
     writers = [
-        context.Process(target=write, args=(tenant.ready, store_id, writer, failures))
+        context.Process(target=write, args=(tenant.ready, tenant.store_id, writer, failures))
         for writer in range(WRITERS)
     ]
     for process in writers:
@@ -147,13 +104,12 @@ def run_batch(ready: dict[str, str], store_id: str) -> None:
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("tenant", [{"duplicate_technical_name": "allowed"}], indirect=True)
-def test_a_batch_that_is_killed_again_and_again_ends_in_the_same_state(tenant: Tenant) -> None:
-    store_id = tenant.control("POST", "/stores", {"name": "warehouse"})["id"]
+def test_a_batch_that_is_killed_again_and_again_ends_in_the_same_state(tenant: Any) -> None:
     context = multiprocessing.get_context("fork")
     moments = random.Random(7)
     kills = 0
     for _ in range(12):
-        task = context.Process(target=run_batch, args=(tenant.ready, store_id))
+        task = context.Process(target=run_batch, args=(tenant.ready, tenant.store_id))
         task.start()
         task.join(moments.uniform(0.05, 0.6))
         if task.is_alive():
@@ -162,7 +118,7 @@ def test_a_batch_that_is_killed_again_and_again_ends_in_the_same_state(tenant: T
         task.join()
     assert kills > 3
     time.sleep(0.5)  # whatever was on its way has arrived
-    run_batch(tenant.ready, store_id)
+    run_batch(tenant.ready, tenant.store_id)
 
     content = [
         (asset["technicalName"], asset["name"], sorted(asset["tags"]), asset["dataFreshness"])
@@ -171,11 +127,6 @@ def test_a_batch_that_is_killed_again_and_again_ends_in_the_same_state(tenant: T
     assert sorted(content) == sorted(
         (f"table_{number}", f"Table {number}", ["a", "b"], instant(1)) for number in range(ASSETS)
     )
-    before = len(tenant.control("GET", "/journal?method=PATCH")) + len(
-        tenant.control("GET", "/journal?method=POST")
-    )
-    run_batch(tenant.ready, store_id)
-    after = len(tenant.control("GET", "/journal?method=PATCH")) + len(
-        tenant.control("GET", "/journal?method=POST")
-    )
-    assert after == before
+    before = tenant.writes()
+    run_batch(tenant.ready, tenant.store_id)
+    assert tenant.writes() == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -17,7 +18,12 @@ from airflow_provider_qlik_assets.client import (
     QlikConflictError,
     QlikConnectionError,
     QlikNotFoundError,
+    QlikRateLimitError,
+    QlikServerError,
     QlikValidationError,
+    RateLimits,
+    RetryPolicy,
+    Tier,
 )
 from airflow_provider_qlik_assets.client.base_url import parse_base_url
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
@@ -450,3 +456,37 @@ def test_anything_else_is_no_host(host: str, message: str) -> None:
 def test_a_store_that_is_none_is_refused(connect: Connect) -> None:
     with pytest.raises(QlikConfigurationError):
         connect(rate_limit_store="nowhere://")
+
+
+# --- the same user with other options --------------------------------------------------------------------
+
+
+def test_other_options_share_the_quota(connect: Connect) -> None:
+    client = connect(rate_limits=RateLimits(tier1_limit=5), max_rate_limit_wait=1000.0)
+
+    with client.with_options(max_rate_limit_wait=0.0) as hasty:
+        for _ in range(4):
+            client.me()
+        with pytest.raises(QlikRateLimitError, match="No request was sent"):
+            hasty.me()
+
+        assert (hasty.max_rate_limit_wait, client.max_rate_limit_wait) == (0.0, 1000.0)
+        assert client.rate_limit_wait(Tier.ONE) == hasty.rate_limit_wait(Tier.ONE) > 200
+        assert client.rate_limit_wait(Tier.TWO) == 0.0
+
+
+def test_other_options_leave_the_others_as_they_are(sandbox: Sandbox, connect: Connect) -> None:
+    slept: list[float] = []
+    client = connect(retry=RetryPolicy(max_retries=1), user_agent="mine/1")
+    sandbox.add_fault(Fault(kind="status", status=503, times=None))
+
+    with client.with_options(sleep=slept.append) as other, pytest.raises(QlikServerError):
+        other.me()
+
+    assert len(slept) == 1
+    assert [entry.headers["user-agent"].split()[-1] for entry in sandbox.journal.requests()] == ["mine/1"] * 2
+
+
+def test_threads_may_share_a_client_with_other_options_from_the_start(connect: Connect) -> None:
+    with connect().with_options() as client, ThreadPoolExecutor(8) as pool:
+        assert len({user["id"] for user in pool.map(lambda _: client.me(), range(50))}) == 1

@@ -19,6 +19,7 @@ from airflow_provider_qlik_assets.client import (
     QlikConnectionError,
     QlikDataAssetExistsError,
     QlikNotFoundError,
+    QlikPartialFailureError,
     QlikPermissionError,
     QlikRateLimitError,
     QlikResponseError,
@@ -153,6 +154,7 @@ ERRORS = [
     QlikServerError("GET", URL, 503, errors=[ErrorDetail("C", "T")], trace_id="t", retry_after=3.0),
     QlikRateLimitError.not_sent("the quota is used up", 7.0),
     QlikDataAssetExistsError.without_request(409, "It exists already."),
+    QlikPartialFailureError({}, total=3),
 ]
 
 
@@ -195,3 +197,26 @@ def test_a_request_that_was_held_back_says_how_long_to_wait() -> None:
 )
 def test_texts_are_shortened_to_one_line(text: str, expected: str) -> None:
     assert shorten(text, 10) == expected
+
+
+def test_partial_failure_names_each_data_asset_with_its_error() -> None:
+    one, other = (
+        QlikServerError("GET", URL, 503, trace_id="trace-1"),
+        QlikConnectionError("m", request_sent=True),
+    )
+
+    error = QlikPartialFailureError({"orders": one, "customers": other}, total=7)
+
+    assert error.failures == {"orders": one, "customers": other}
+    assert str(error).startswith("2 of 7 data assets failed; running it again does only what is left.")
+    assert "orders: Qlik trace id trace-1" in str(error)
+    assert "customers: m" in str(error)
+
+
+def test_partial_failure_of_thousands_is_a_short_message() -> None:
+    failures = {f"table_{number}": QlikServerError("GET", URL, 503) for number in range(5000)}
+
+    message = str(QlikPartialFailureError(failures, total=5000))
+
+    assert message.endswith("| and 4980 more.")
+    assert len(message) < 5000

@@ -128,6 +128,13 @@ def test_expected_wait_is_the_actual_one(used_up: RateLimiter) -> None:
     assert used_up.wait_for(Tier.TWO) == pytest.approx(used_up.acquire(Tier.TWO))
 
 
+@pytest.mark.parametrize(("requests", "windows"), [(0, 0), (1, 0), (2, 0), (3, 1), (4, 1), (5, 2)])
+def test_expected_wait_of_many_is_that_of_the_last(
+    world: World, used_up: RateLimiter, requests: int, windows: int
+) -> None:
+    assert used_up.wait_for(Tier.TWO, requests) == pytest.approx(used_up.wait_for(Tier.TWO) + windows * 101.0)
+
+
 @pytest.mark.parametrize("where", ["limiter", "call"])
 def test_too_long_a_wait_is_an_error_at_once(world: World, used_up: RateLimiter, where: str) -> None:
     limiter = world.limiter(max_wait=60.0 if where == "limiter" else 1e9)

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from airflow_provider_qlik_assets.catalog import DeletionGuards
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
     QlikConfigurationError,
@@ -262,6 +263,21 @@ def test_data_asset_life(hook: QlikCloudHook, qlik_sandbox: Sandbox) -> None:
     assert qlik_sandbox.assets[created.id]["dataFreshness"].startswith("2026-05-01T10:00:00")
     hook.delete_data_assets([created.id])
     assert qlik_sandbox.assets == {}
+
+
+def test_data_store_is_brought_to_what_is_wished(hook: QlikCloudHook, qlik_sandbox: Sandbox) -> None:
+    store = qlik_sandbox.add_store(name="Sales")
+    qlik_sandbox.add_asset(store, technicalName="unlisted")
+
+    results = hook.sync_data_assets(
+        store,
+        [{"technicalName": "orders", "appType": "test"}],
+        delete_unlisted=True,
+        guards=DeletionGuards(max_fraction=1.0),
+    )
+
+    assert [result.action for result in results] == ["created", "deleted"]
+    assert [asset["technicalName"] for asset in qlik_sandbox.assets.values()] == ["orders"]
 
 
 def test_list_is_read_page_by_page(hook: QlikCloudHook, qlik_sandbox: Sandbox) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from airflow.providers.common.compat.sdk import DAG, task
 from airflow_provider_qlik_assets.operators.data_assets import (
     QlikDeleteDataAssetsOperator,
     QlikPatchDataAssetOperator,
+    QlikSyncDataAssetsOperator,
     QlikUpdateDataFreshnessOperator,
     QlikUpsertDataAssetOperator,
 )
@@ -140,6 +143,57 @@ def test_xcom_pull_in_a_template(dag: DAG, run_dag: RunDag, qlik_sandbox: Sandbo
 
     assert run_dag(dag).state == "success"
     assert set(qlik_sandbox.assets) == {"b", "c"}
+
+
+def test_sync_of_what_another_task_returns(dag: DAG, run_dag: RunDag, qlik_sandbox: Sandbox) -> None:
+    @task
+    def tables() -> list[dict[str, Any]]:
+        return [asset("orders"), asset("customers")]
+
+    @task
+    def ids(results: list[dict[str, Any]]) -> list[str]:
+        return [row["id"] for row in results]
+
+    with dag:
+        sync = QlikSyncDataAssetsOperator(task_id="sync", data_store_id="store-1", data_assets=tables())
+        QlikUpdateDataFreshnessOperator(
+            task_id="stamp",
+            data_asset_ids=ids(sync.output["results"]),
+            data_freshness="{{ params.instant }}",
+        )
+
+    assert run_dag(dag).state == "success"
+    assert names(qlik_sandbox) == {"orders", "customers"}
+    assert set(instants(qlik_sandbox).values()) == {"2026-02-01"}
+
+
+def test_sync_of_a_file_beside_the_dag(run_dag: RunDag, qlik_sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "catalog.yaml").write_text("- {technicalName: orders, appType: app}")
+    (tmp_path / "my_dag.py").write_text(
+        "from airflow.providers.common.compat.sdk import DAG\n"
+        "from airflow_provider_qlik_assets.operators.data_assets import QlikSyncDataAssetsOperator\n"
+        "with DAG('beside', schedule=None) as dag:\n"
+        "    QlikSyncDataAssetsOperator(\n"
+        "        task_id='sync', data_store_id='store-1', data_assets='catalog.yaml'\n"
+        "    )\n"
+    )
+
+    assert run_dag(runpy.run_path(str(tmp_path / "my_dag.py"))["dag"]).state == "success"
+    assert names(qlik_sandbox) == {"orders"}
+
+
+def test_mapped_sync(dag: DAG, run_dag: RunDag, qlik_sandbox: Sandbox) -> None:
+    qlik_sandbox.add_store(id="store-2", name="Other")
+    with dag:
+        QlikSyncDataAssetsOperator.partial(task_id="sync").expand_kwargs(
+            [
+                {"data_store_id": store, "data_assets": [{"technicalName": store, "appType": "app"}]}
+                for store in ("store-1", "store-2")
+            ]
+        )
+
+    assert run_dag(dag).state == "success"
+    assert names(qlik_sandbox) == {"store-1", "store-2"}
 
 
 # --- templates -------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik_assets.operators.data_assets import (
     QlikDeleteDataAssetsOperator,
     QlikPatchDataAssetOperator,
+    QlikSyncDataAssetsOperator,
     QlikUpdateDataFreshnessOperator,
     QlikUpsertDataAssetOperator,
 )
@@ -56,6 +57,12 @@ def make_dag() -> DAG:
         QlikDeleteDataAssetsOperator(task_id="delete", data_asset_ids=["a"], dry_run=True)
         QlikDeleteDataAssetsOperator.partial(task_id="deletes", dry_run=True, max_deletions=1).expand(
             data_asset_ids=["a"]
+        )
+        QlikSyncDataAssetsOperator(
+            task_id="sync", data_store_id="s", data_assets=[ASSET], protected_tags={"b", "a"}, dry_run=True
+        )
+        QlikSyncDataAssetsOperator.partial(task_id="syncs", data_store_id="s").expand(
+            data_assets=["a.yaml", "b.yaml"]
         )
         QlikDataFreshnessSensor(
             task_id="wait", data_asset_ids=["a"], fresh_since=datetime(2026, 1, 1, tzinfo=UTC)
@@ -108,6 +115,8 @@ def test_rendered_view_gets_plain_values() -> None:
     assert restored.get_task("patch").operations == [{"op": "add", "path": "/name", "value": "n"}]
     assert restored.get_task("stamp").data_asset_ids == ["a", "b"]
     assert restored.get_task("delete").plan_only is True
+    assert restored.get_task("sync").data_assets[0]["technicalName"] == "orders"
+    assert restored.get_task("sync").protected_tags == ["a", "b"]
 
 
 def test_serializing_twice_gives_the_same() -> None:
@@ -121,7 +130,7 @@ def test_serializing_twice_gives_the_same() -> None:
 
 def tasks() -> list[BaseOperator]:
     dag = make_dag()
-    return [dag.get_task(name) for name in ("upsert", "stamp", "delete", "wait", "wait_long")]
+    return [dag.get_task(name) for name in ("upsert", "stamp", "delete", "sync", "wait", "wait_long")]
 
 
 @pytest.mark.parametrize(

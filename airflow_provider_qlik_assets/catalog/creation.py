@@ -1,0 +1,41 @@
+"""New data assets: what is sent to create one, how to recognize it, and which of several of a name counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_qlik_assets.catalog.overlay import given_properties, overlay
+from airflow_provider_qlik_assets.client.errors import QlikResponseError
+from airflow_provider_qlik_assets.client.models import DataAsset
+
+
+def new_document(wish: DataAsset) -> dict[str, Any]:
+    """Return the body of the request that creates a data asset."""
+    body = {name: value for name, value in wish.to_request().items() if name != "version"}
+    if wish.properties is not None:
+        body["properties"] = given_properties(wish)
+    return body
+
+
+def is_as_created(asset: DataAsset, wish: DataAsset) -> bool:
+    """Return whether a data asset holds the wish and nothing that Qlik Cloud does not set by itself.
+
+    So it may be what a create without an answer left behind, and nobody has changed it.
+    """
+    set_by_qlik = {"id", "version", "ownerId", "spaceId"}
+    return not overlay(asset, wish) and asset.to_request().keys() - set_by_qlik <= wish.to_request().keys()
+
+
+def age(asset: DataAsset) -> tuple[str, str]:
+    """Return a key that sorts the oldest data asset first: of several of a name, all tasks keep that one."""
+    return (str(asset.created_time or ""), asset.id or "")
+
+
+def id_of(asset: DataAsset) -> str:
+    """Return the id of a data asset that Qlik Cloud returned.
+
+    :raises QlikResponseError: if it came without.
+    """
+    if asset.id is None:
+        raise QlikResponseError("Qlik Cloud returned a data asset without 'id'.", http_status=200)
+    return asset.id

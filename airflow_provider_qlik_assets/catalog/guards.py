@@ -1,0 +1,74 @@
+"""What keeps an automatic deletion from taking too much."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from airflow_provider_qlik_assets.client.errors import QlikValidationError, shorten
+from airflow_provider_qlik_assets.client.models import DataAsset
+
+
+@dataclass(frozen=True)
+class DeletionGuards:
+    """Which data assets must survive, and how many may be deleted at once.
+
+    :param max_deletions: most data assets to delete; ``None`` sets no limit.
+    :param max_fraction: largest share of all to delete, from 0 to 1; ``None`` sets no limit.
+    :param protected_tags: a data asset that has one of these tags is never deleted.
+    :raises QlikValidationError: if a value cannot be used.
+    """
+
+    max_deletions: int | None = 100
+    max_fraction: float | None = 0.2
+    protected_tags: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        most, share = self.max_deletions, self.max_fraction
+        if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 0):
+            raise QlikValidationError(f"max_deletions is a whole number, not {shorten(repr(most), 60)}.")
+        if share is not None and (
+            isinstance(share, bool)
+            or not isinstance(share, int | float)
+            or not math.isfinite(share)
+            or not 0 <= share <= 1
+        ):
+            raise QlikValidationError(f"max_fraction is a share from 0 to 1, not {shorten(repr(share), 60)}.")
+        if isinstance(self.protected_tags, str) or not all(
+            isinstance(tag, str) and tag for tag in self.protected_tags
+        ):
+            raise QlikValidationError("protected_tags is a list of tags.")
+
+    def protects(self, asset: DataAsset) -> bool:
+        """Return whether a data asset must not be deleted."""
+        return not self.protected_tags.isdisjoint(asset.tags or ())
+
+    def split(self, candidates: Iterable[DataAsset]) -> tuple[list[DataAsset], list[DataAsset]]:
+        """Return the candidates that may be deleted, and those that are protected."""
+        deletable: list[DataAsset] = []
+        protected: list[DataAsset] = []
+        for asset in candidates:
+            (protected if self.protects(asset) else deletable).append(asset)
+        return deletable, protected
+
+    def check(self, deletions: int, total: int) -> None:
+        """Refuse to delete too much; call it before the first deletion, with all candidates known.
+
+        :param deletions: number of data assets that would be deleted.
+        :param total: number of all data assets among which they were selected.
+        :raises QlikValidationError: naming the limit that is exceeded.
+        """
+        if self.max_deletions is not None and deletions > self.max_deletions:
+            raise QlikValidationError(
+                f"{deletions} data assets would be deleted, max_deletions allows {self.max_deletions}: "
+                "nothing was deleted. Check what is selected, or raise max_deletions."
+            )
+        # A quotient, not a product: 0.29 * 100 is less than 29.
+        share = deletions / max(1, total)
+        if self.max_fraction is not None and share > self.max_fraction:
+            raise QlikValidationError(
+                f"{deletions} of {total} data assets would be deleted ({share:.1%}), "
+                f"max_fraction allows {self.max_fraction:.1%}: nothing was deleted. Check what is selected, "
+                "or raise max_fraction."
+            )

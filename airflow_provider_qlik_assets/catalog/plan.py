@@ -1,0 +1,285 @@
+"""What has to be done so that a data store holds what is wished; computed before anything is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_qlik_assets.catalog.creation import age, id_of
+from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
+from airflow_provider_qlik_assets.catalog.overlay import overlay
+from airflow_provider_qlik_assets.catalog.results import compact_row
+from airflow_provider_qlik_assets.client.errors import shorten
+from airflow_provider_qlik_assets.client.instants import format_instant
+from airflow_provider_qlik_assets.client.json_patch import JsonPatchOperation, changed_fields
+from airflow_provider_qlik_assets.client.models import DataAsset
+
+_MOST_SHOWN_ROWS = 100
+_MOST_SHOWN_CHANGES = 8
+_SHOWN_VALUE_CHARACTERS = 60
+
+
+@dataclass(frozen=True)
+class FieldChange:
+    """A value that changes.
+
+    :param field: the API's name, of a property ``properties.<name>``.
+    :param before: JSON value; ``None`` if it is not set.
+    :param after: JSON value; ``None`` if it is cleared.
+    """
+
+    field: str
+    before: Any
+    after: Any
+
+    def __str__(self) -> str:
+        return f"{self.field}: {_shown(self.before)} → {_shown(self.after)}"
+
+
+@dataclass(frozen=True)
+class Update:
+    """A data asset that is not as wished.
+
+    :param actual: as it is.
+    :param wish: the fields to set.
+    :param changes: the values that differ.
+    """
+
+    actual: DataAsset
+    wish: DataAsset
+    changes: tuple[FieldChange, ...]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """API names of the fields that change."""
+        return tuple(sorted({change.field.split(".")[0] for change in self.changes}))
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Several data assets of one technical name: the oldest counts, the others are left alone.
+
+    :param kept: the oldest.
+    :param others: the younger ones.
+    """
+
+    kept: DataAsset
+    others: tuple[DataAsset, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What has to be done so that a data store holds what is wished.
+
+    :param data_store_id: the data store.
+    :param total: number of data assets that it holds.
+    :param to_create: wishes of which there is no data asset.
+    :param to_update: data assets that differ from the wish.
+    :param unchanged: data assets that are as wished.
+    :param to_delete: data assets that nobody wishes, if those are to be deleted.
+    :param protected: data assets that would be deleted if they were not protected.
+    :param conflicts: wished technical names that several data assets have.
+    """
+
+    data_store_id: str
+    total: int
+    to_create: tuple[DataAsset, ...] = ()
+    to_update: tuple[Update, ...] = ()
+    unchanged: tuple[DataAsset, ...] = ()
+    to_delete: tuple[DataAsset, ...] = ()
+    protected: tuple[DataAsset, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.to_create or self.to_update or self.to_delete)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as plain JSON."""
+        return {
+            "data_store_id": self.data_store_id,
+            "total": self.total,
+            "to_create": [wish.to_json() for wish in self.to_create],
+            "to_update": [
+                {
+                    **_reference(update.actual),
+                    "changes": [
+                        {"field": change.field, "before": change.before, "after": change.after}
+                        for change in update.changes
+                    ],
+                }
+                for update in self.to_update
+            ],
+            "unchanged": [_reference(asset) for asset in self.unchanged],
+            "to_delete": [_reference(asset) for asset in self.to_delete],
+            "protected": [_reference(asset) for asset in self.protected],
+            "conflicts": [
+                {
+                    "technical_name": conflict.kept.technical_name,
+                    "kept": conflict.kept.id,
+                    "left_alone": [asset.id for asset in conflict.others],
+                }
+                for conflict in self.conflicts
+            ],
+        }
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return the results that carrying the plan out would have, as far as they are known."""
+        rows = [
+            compact_row(None, "created", wish, changed_fields=sorted(wish.to_request()))
+            for wish in self.to_create
+        ]
+        rows += [
+            compact_row(update.actual.id, "updated", update.actual, changed_fields=update.fields)
+            for update in self.to_update
+        ]
+        rows += [compact_row(asset.id, "unchanged", asset) for asset in self.unchanged]
+        rows += [compact_row(asset.id, "deleted", asset) for asset in self.to_delete]
+        rows += [compact_row(asset.id, "skipped", asset) for asset in self.left_alone]
+        return rows
+
+    @property
+    def left_alone(self) -> tuple[DataAsset, ...]:
+        """Data assets that are protected, or younger than another one of their name."""
+        return (*self.protected, *(asset for conflict in self.conflicts for asset in conflict.others))
+
+    def table(self) -> str:
+        """Return the plan as text for a log: a summary, and a line for each of the first 100 changes."""
+        lines = list(self._lines(_MOST_SHOWN_ROWS + 1))
+        if len(lines) > _MOST_SHOWN_ROWS:
+            all_lines = (
+                len(self.to_create) + len(self.to_update) + len(self.to_delete)
+                + len(self.protected) + len(self.conflicts)
+            )  # fmt: skip
+            lines[_MOST_SHOWN_ROWS:] = [f"  ... and {all_lines - _MOST_SHOWN_ROWS:,} more"]
+        return "\n".join([self.summary(), *lines])
+
+    def summary(self) -> str:
+        """Return the plan as one line."""
+        parts = [
+            (len(self.to_create), "to create"),
+            (len(self.to_update), "to update"),
+            (len(self.unchanged), "unchanged"),
+            (len(self.to_delete), "to delete"),
+            (len(self.protected), "protected"),
+            (len(self.conflicts), "in conflict"),
+        ]
+        shown = ", ".join(f"{number:,} {what}" for number, what in parts if number)
+        return f"Plan for data store {self.data_store_id}: {shown or 'nothing is wished'}."
+
+    def __str__(self) -> str:
+        return self.table()
+
+    def _lines(self, most: int) -> Iterator[str]:
+        """Yield the lines of the table, as many as are needed."""
+        rows = (
+            *(("create", wish, "") for wish in self.to_create[:most]),
+            *(("update", update.actual, _shown_changes(update)) for update in self.to_update[:most]),
+            *(("delete", asset, _shown_freshness(asset)) for asset in self.to_delete[:most]),
+            *(("protected", asset, _shown(asset.tags)) for asset in self.protected[:most]),
+            *(("conflict", conflict.kept, _shown_conflict(conflict)) for conflict in self.conflicts[:most]),
+        )
+        width = max((len(_shown_name(asset)) for _, asset, _ in rows[:most]), default=0)
+        for action, asset, details in rows[:most]:
+            yield f"  {action:<9}  {_shown_name(asset):<{width}}  {details}".rstrip()
+
+
+def make_plan(
+    data_store_id: str,
+    wishes: Iterable[DataAsset],
+    actual: Iterable[DataAsset],
+    *,
+    delete_unlisted: bool = False,
+    guards: DeletionGuards | None = None,
+) -> Plan:
+    """Return what has to be done so that a data store holds what is wished.
+
+    :param data_store_id: the data store.
+    :param wishes: as :func:`~airflow_provider_qlik_assets.catalog.wishes.parse_wishes` returns them.
+    :param actual: all data assets of the data store.
+    :param delete_unlisted: whether to delete what is not wished.
+    :param guards: what protects data assets from that; how many may be deleted is not checked here.
+    """
+    guards = guards or DeletionGuards()
+    wished = {wish.technical_name: wish for wish in wishes}
+    named: dict[str | None, list[DataAsset]] = {}
+    unlisted: list[DataAsset] = []
+    total = 0
+    for asset in actual:
+        total += 1
+        if asset.technical_name in wished:
+            named.setdefault(asset.technical_name, []).append(asset)
+        elif delete_unlisted:
+            unlisted.append(asset)
+    to_create, to_update, unchanged, conflicts = [], [], [], []
+    for name, wish in wished.items():
+        if name not in named:
+            to_create.append(wish)
+            continue
+        oldest, *younger = sorted(named[name], key=age)
+        if younger:
+            conflicts.append(Conflict(oldest, tuple(younger)))
+        operations = overlay(oldest, wish)
+        if operations:
+            to_update.append(Update(oldest, wish, tuple(_changes(oldest, operations))))
+        else:
+            unchanged.append(oldest)
+    # Whether one whose name the user may not see is wished, nobody knows.
+    nameless = [asset for asset in unlisted if asset.technical_name is None]
+    to_delete, protected = guards.split(asset for asset in unlisted if asset.technical_name is not None)
+    return Plan(
+        data_store_id=data_store_id,
+        total=total,
+        to_create=tuple(to_create),
+        to_update=tuple(to_update),
+        unchanged=tuple(unchanged),
+        to_delete=tuple(to_delete),
+        protected=(*protected, *nameless),
+        conflicts=tuple(conflicts),
+    )
+
+
+def _changes(actual: DataAsset, operations: Sequence[JsonPatchOperation]) -> Iterator[FieldChange]:
+    document = actual.to_json()
+    for operation in operations:
+        (field,) = changed_fields([operation])
+        before, _, key = document.get(field), None, operation.path.partition("/properties/")[2]
+        if key:
+            key = key.replace("~1", "/").replace("~0", "~")
+            field, before = f"properties.{key}", (before or {}).get(key)
+        yield FieldChange(field, before, operation.value if operation.op == "add" else None)
+
+
+def _reference(asset: DataAsset) -> dict[str, Any]:
+    return {"id": id_of(asset), "technical_name": asset.technical_name, "version": asset.version}
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "unset"
+    text = json.dumps(value, ensure_ascii=False)
+    return shorten(text if text.isprintable() else json.dumps(value), _SHOWN_VALUE_CHARACTERS)
+
+
+def _shown_name(asset: DataAsset) -> str:
+    name = asset.technical_name or asset.id or "?"
+    return shorten(name if name.isprintable() else repr(name), _SHOWN_VALUE_CHARACTERS)
+
+
+def _shown_changes(update: Update) -> str:
+    shown = [str(change) for change in update.changes[:_MOST_SHOWN_CHANGES]]
+    more = len(update.changes) - len(shown)
+    return "; ".join(shown + ([f"and {more} more"] if more else []))
+
+
+def _shown_freshness(asset: DataAsset) -> str:
+    fresh = f"fresh as of {format_instant(asset.data_freshness)}" if asset.data_freshness else "never stamped"
+    return f"id {asset.id}, {fresh}"
+
+
+def _shown_conflict(conflict: Conflict) -> str:
+    others = ", ".join(str(asset.id) for asset in conflict.others[:_MOST_SHOWN_CHANGES])
+    return f"{conflict.kept.id} is the oldest and counts; delete the others: {others}"

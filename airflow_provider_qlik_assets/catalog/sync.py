@@ -1,0 +1,348 @@
+"""Bring a data store to what is wished: read it once, write what differs, confirm what was created.
+
+A create is not repeated before the data store was read again. After creating, it is read again in any case,
+because another task may have created the same data asset at the same moment: all tasks keep the oldest, and
+each deletes only what it has just created itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_provider_qlik_assets.catalog.creation import id_of, is_as_created, new_document
+from airflow_provider_qlik_assets.catalog.deletion import delete_listed
+from airflow_provider_qlik_assets.catalog.guarded import change
+from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
+from airflow_provider_qlik_assets.catalog.overlay import overlay
+from airflow_provider_qlik_assets.catalog.plan import Plan, make_plan
+from airflow_provider_qlik_assets.catalog.progress import Progress
+from airflow_provider_qlik_assets.catalog.results import Result
+from airflow_provider_qlik_assets.catalog.wishes import check_store_id, parse_wishes
+from airflow_provider_qlik_assets.catalog.workers import Workers
+from airflow_provider_qlik_assets.client.errors import (
+    QlikAuthenticationError,
+    QlikCloudError,
+    QlikConfigurationError,
+    QlikConflictError,
+    QlikConnectionError,
+    QlikNotFoundError,
+    QlikPartialFailureError,
+    QlikRateLimitError,
+    QlikResponseError,
+    QlikServerError,
+    QlikValidationError,
+)
+from airflow_provider_qlik_assets.client.models import DataAsset
+from airflow_provider_qlik_assets.client.rate_limit import Tier
+from airflow_provider_qlik_assets.client.retry import outcome_is_unknown
+
+if TYPE_CHECKING:
+    from airflow_provider_qlik_assets.client.client import QlikCloudClient
+
+logger = logging.getLogger(__name__)
+
+_MOST_ATTEMPTS = 3
+_MOST_LOGGED_FAILURES = 20
+# These would hit every other write as well.
+_ENDING = (QlikAuthenticationError, QlikConfigurationError, QlikRateLimitError)
+# These would, too, if nothing but they came back from so many writes in a row.
+_UNAVAILABLE = (QlikConnectionError, QlikResponseError, QlikServerError)
+_MOST_UNAVAILABLE = 24
+
+
+class _Job(NamedTuple):
+    """A wish, and the data asset to change; ``None`` creates one."""
+
+    wish: DataAsset
+    actual: DataAsset | None
+
+    @property
+    def name(self) -> str:
+        return self.wish.technical_name or ""
+
+
+class Sync:
+    """Bring a data store to what is wished.
+
+    :param client: the client; writes are sent by several threads.
+    :param data_store_id: the data store.
+    :param data_assets: see :func:`~airflow_provider_qlik_assets.catalog.wishes.parse_wishes`.
+    :param delete_unlisted: whether to delete the data assets that are not wished.
+    :param guards: which of these survive, and how many may be deleted.
+    :param own: ids by technical name of the data assets that an earlier part of the same work has created.
+    :param clock: seconds that never go back, for the progress.
+    :raises QlikValidationError: naming everything that is wrong; nothing was sent.
+    """
+
+    def __init__(
+        self,
+        client: QlikCloudClient,
+        data_store_id: str,
+        data_assets: Any,
+        *,
+        delete_unlisted: bool = False,
+        guards: DeletionGuards | None = None,
+        own: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._store_id = check_store_id(data_store_id)
+        self._wishes = {wish.technical_name or "": wish for wish in parse_wishes(data_assets, data_store_id)}
+        if delete_unlisted and not self._wishes:
+            raise QlikValidationError(
+                "No data asset is wished, so delete_unlisted would empty the data store: refused. Check "
+                "where the list comes from."
+            )
+        self._delete_unlisted = delete_unlisted
+        self._guards = guards or DeletionGuards()
+        self._clock = clock
+        self._own = dict(own or {})
+        self._unanswered: set[str] = set()
+        self._in_doubt: dict[str, QlikCloudError] = {}
+        self._attempts: Counter[str] = Counter()
+        self._failures: dict[str, QlikCloudError] = {}
+        self._wished: dict[str, Result] = {}
+        self._unwished: dict[str, Result] = {}
+
+    @property
+    def results(self) -> list[Result]:
+        """What was done so far, in the order of the wishes; also if :meth:`apply` ended with an error."""
+        wished = [self._wished[name] for name in self._wishes if name in self._wished]
+        return [*wished, *self._unwished.values()]
+
+    def plan(self) -> Plan:
+        """Read the data store and return what has to be done."""
+        return make_plan(
+            self._store_id,
+            self._wishes.values(),
+            self._client.list_data_assets(self._store_id),
+            delete_unlisted=self._delete_unlisted,
+            guards=self._guards,
+        )
+
+    def check(self, plan: Plan) -> None:
+        """Refuse a plan that deletes too much.
+
+        :raises QlikValidationError: naming the guard.
+        """
+        self._guards.check(len(plan.to_delete), plan.total)
+
+    def apply(self, plan: Plan) -> list[Result]:
+        """Carry a plan out.
+
+        :param plan: as :meth:`plan` has just returned it.
+        :return: a result for each wish, and for each data asset that was deleted or left alone.
+        :raises QlikValidationError: if more would be deleted than the guards allow; nothing was written.
+        :raises QlikPartialFailureError: if some data assets failed; all others were written, none deleted.
+        :raises QlikCloudError: if an error would hit all others, too. Running it again does what is left.
+        """
+        self.check(plan)
+        for asset in plan.protected:
+            self._unwished[id_of(asset)] = Result(id_of(asset), "skipped", asset)
+        to_do = plan
+        while True:
+            self._accept(to_do)
+            unconfirmed = self._write(to_do)
+            if not unconfirmed:
+                break
+            to_do = self._confirm(unconfirmed)
+        if self._failures:
+            if plan.to_delete:
+                logger.warning("Nothing was deleted, because not all that is wished could be written.")
+            raise QlikPartialFailureError(self._failures, total=len(self._wishes))
+        self._delete(plan)
+        return self.results
+
+    def _accept(self, plan: Plan) -> None:
+        """Note what is there already, and remove younger duplicates that were created here."""
+        for asset in plan.unchanged:
+            name = asset.technical_name or ""
+            if name not in self._wished or self._wished[name].id != asset.id:
+                own = self._is_own(asset)
+                self._wished[name] = (
+                    _created(asset, self._wishes[name]) if own else Result(id_of(asset), "unchanged", asset)
+                )
+        for update in plan.to_update:
+            name = update.actual.technical_name or ""
+            self._wished.pop(name, None)
+            if self._is_own(update.actual):
+                self._wished[name] = _created(update.actual, update.wish)
+        duplicates = []
+        for conflict in plan.conflicts:
+            for asset in conflict.others:
+                if self._is_own(asset):
+                    duplicates.append(asset)
+                else:
+                    self._unwished[id_of(asset)] = Result(id_of(asset), "skipped", asset)
+        if duplicates:
+            logger.warning(
+                "%d data assets were created by another task at the same moment; keeping those.",
+                len(duplicates),
+            )
+        for _ in delete_listed(self._client, duplicates):
+            pass
+
+    def _is_own(self, asset: DataAsset) -> bool:
+        """Return whether a data asset was created here, as far as anybody can know."""
+        name = asset.technical_name or ""
+        return asset.id == self._own.get(name) or (
+            name in self._unanswered and is_as_created(asset, self._wishes[name])
+        )
+
+    def _write(self, plan: Plan) -> set[str]:
+        """Create and update; return the names that the next reading of the data store has to confirm."""
+        jobs = [_Job(update.wish, update.actual) for update in plan.to_update]
+        jobs += [_Job(wish, None) for wish in plan.to_create]
+        unconfirmed: set[str] = set()
+        if not jobs:
+            return unconfirmed
+        progress = Progress(
+            f"Data store {self._store_id}",
+            len(jobs),
+            wait=partial(self._client.rate_limit_wait, Tier.TWO),
+            clock=self._clock,
+        )
+        ended_by: list[QlikCloudError] = []
+        unavailable_in_a_row = 0
+
+        def note(job: _Job, outcome: Result | QlikCloudError) -> None:
+            nonlocal unavailable_in_a_row
+            progress.done += not isinstance(outcome, _ENDING)
+            unavailable_in_a_row = unavailable_in_a_row + 1 if isinstance(outcome, _UNAVAILABLE) else 0
+            if isinstance(outcome, Result):
+                self._note_result(job, outcome)
+            elif isinstance(outcome, _ENDING):
+                ended_by.append(outcome)
+            else:
+                self._note_error(job, outcome)
+                if unavailable_in_a_row >= _MOST_UNAVAILABLE:
+                    ended_by.append(outcome)
+            if job.name in self._in_doubt or (job.actual is None and isinstance(outcome, Result)):
+                unconfirmed.add(job.name)
+            if ended_by:
+                workers.stop()
+
+        with Workers(self._client, _do, on_done=note, on_tick=progress.tick) as workers:
+            workers.run(jobs)
+        if ended_by:
+            logger.warning("Stopped after %d of %d writes.", progress.done, len(jobs))
+            raise ended_by[0]
+        return unconfirmed
+
+    def _note_result(self, job: _Job, result: Result) -> None:
+        if job.actual is None:
+            self._own[job.name] = result.id
+        elif (before := self._wished.get(job.name)) is not None:
+            result = replace(result, action="created", changed_fields=before.changed_fields)
+        self._wished[job.name] = result
+
+    def _note_error(self, job: _Job, error: QlikCloudError) -> None:
+        """Note a failure; one that the next reading of the data store may settle is no failure yet."""
+        self._attempts[job.name] += 1
+        if job.actual is None:
+            if outcome_is_unknown(error):
+                self._unanswered.add(job.name)
+            settles = outcome_is_unknown(error) or isinstance(error, QlikConflictError)
+        else:  # deleted meanwhile, so it is to be created
+            settles = isinstance(error, QlikNotFoundError) and self._attempts[job.name] < _MOST_ATTEMPTS
+        if settles:
+            self._in_doubt[job.name] = error
+        else:
+            self._fail(job.name, error)
+
+    def _fail(self, name: str, error: QlikCloudError) -> None:
+        self._failures[name] = error
+        self._wished.pop(name, None)
+        if len(self._failures) <= _MOST_LOGGED_FAILURES:
+            logger.warning("%s: %s", name, error)
+
+    def _confirm(self, names: set[str]) -> Plan:
+        """Read the data store again; return what is still to be done for some names."""
+        if self._in_doubt:
+            longest = 2.0 ** max(self._attempts[name] for name in self._in_doubt)
+            self._client.sleep(random.uniform(0, longest))  # noqa: S311 - jitter
+        actual = [
+            asset for asset in self._client.list_data_assets(self._store_id) if asset.technical_name in names
+        ]
+        listed = {asset.technical_name for asset in actual}
+        for name in names - listed:
+            error = self._in_doubt.get(name)
+            # The answer said what it is; where a listing lags behind, creating it again would double it.
+            if error is None:
+                names = names - {name}
+            elif self._attempts[name] >= _MOST_ATTEMPTS or isinstance(error, QlikResponseError):
+                self._fail(name, error)
+                names = names - {name}
+        self._in_doubt.clear()
+        return make_plan(self._store_id, (self._wishes[name] for name in sorted(names)), actual)
+
+    def _delete(self, plan: Plan) -> None:
+        """Delete what nobody wishes, apart from what was changed since the plan was made."""
+        if not plan.to_delete:
+            return
+        current = {asset.id: asset for asset in self._client.list_data_assets(self._store_id)}
+        to_delete = []
+        for asset in plan.to_delete:
+            found = current.get(asset.id)
+            if found is None:
+                self._unwished[id_of(asset)] = Result(id_of(asset), "missing")
+            elif _state(found) != _state(asset):
+                logger.info("Data asset %s was changed meanwhile and is not deleted.", asset.id)
+                self._unwished[id_of(asset)] = Result(id_of(asset), "skipped", found)
+            else:
+                to_delete.append(found)
+        self._guards.check(len(to_delete), len(current))
+        for result in delete_listed(self._client, to_delete):
+            self._unwished[result.id] = result
+
+
+def sync_data_assets(
+    client: QlikCloudClient,
+    data_store_id: str,
+    data_assets: Any,
+    *,
+    delete_unlisted: bool = False,
+    guards: DeletionGuards | None = None,
+) -> list[Result]:
+    """Bring a data store to what is wished; see :class:`Sync`.
+
+    Fields that are not given stay as they are, ``data_freshness`` never goes back, and nothing is written
+    when nothing differs.
+
+    :param data_store_id: the data store.
+    :param data_assets: the wishes; ``technicalName`` and ``appType`` are required.
+    :param delete_unlisted: whether to delete the data assets that are not wished.
+    :param guards: which of these survive, and how many may be deleted.
+    :return: a result for each wish, and for each data asset that was deleted or left alone.
+    """
+    sync = Sync(client, data_store_id, data_assets, delete_unlisted=delete_unlisted, guards=guards)
+    plan = sync.plan()
+    logger.info("%s", plan)
+    return sync.apply(plan)
+
+
+def _do(client: QlikCloudClient, job: _Job) -> Result:
+    if job.actual is None:
+        return _created(client.create_data_asset(new_document(job.wish)), job.wish)
+    return change(
+        client,
+        id_of(job.actual),
+        lambda current: overlay(current, job.wish),
+        current=job.actual,
+    )
+
+
+def _created(asset: DataAsset, wish: DataAsset) -> Result:
+    return Result(id_of(asset), "created", asset, tuple(sorted(wish.to_request())))
+
+
+def _state(asset: DataAsset) -> tuple[Any, ...]:
+    """Return what changes with every write."""
+    return (asset.version, asset.last_modified_time)

@@ -1,0 +1,149 @@
+"""What a data store should hold: checked as a whole, so that all mistakes are reported at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from airflow_provider_qlik_assets.client.errors import QlikValidationError, shorten
+from airflow_provider_qlik_assets.client.models import DataAsset, DataStoreInfo
+from airflow_provider_qlik_assets.client.validation import check_id, describe_problems
+
+ENTRIES = "data_assets"
+"""Key of the list in a file that is an object."""
+
+# As in Compose files: a place for YAML anchors.
+_IGNORED_PREFIX = "x-"
+_MOST_SHOWN_PROBLEMS = 20
+_PREFIX = "Invalid data asset: "
+
+
+def check_store_id(data_store_id: Any) -> str:
+    """Return the id of one data store.
+
+    :raises QlikValidationError: if it is none, or means all stores.
+    """
+    if check_id(data_store_id) == "*":
+        raise QlikValidationError("'*' is not the id of a data store: name the one to keep in sync.")
+    return str(data_store_id)
+
+
+def parse_wishes(entries: Any, data_store_id: str | None) -> list[DataAsset]:
+    """Return the wished data assets of a data store.
+
+    :param entries: data assets, or objects with the API's names or their snake_case forms; ``technicalName``
+        and ``appType`` are required. An object with the list in ``data_assets`` is accepted, too; its keys
+        that begin with ``x-`` are ignored.
+    :param data_store_id: the data store; an entry may leave it out. ``None`` if it is not known yet.
+    :raises QlikValidationError: naming everything that is wrong, with the entries concerned.
+    """
+    entries = _as_list(entries)
+    wishes: list[DataAsset] = []
+    problems: list[str] = []
+    first_with: dict[str, int] = {}
+    for index, entry in enumerate(entries):
+        wish, found = _parse(entry, data_store_id)
+        name = _name_of(entry)
+        if name is not None and name in first_with:
+            found.append(f"entry {first_with[name]} has the same technicalName")
+        elif name is not None:
+            first_with[name] = index
+        if found:
+            shown = f" ({shorten(repr(name), 80)})" if name is not None else ""
+            problems.append(f"entry {index}{shown}: {'; '.join(found)}")
+        elif wish is not None:
+            wishes.append(wish)
+    if problems:
+        shown = " | ".join(problems[:_MOST_SHOWN_PROBLEMS])
+        more = len(problems) - _MOST_SHOWN_PROBLEMS
+        raise QlikValidationError(
+            f"{len(problems)} of {len(entries)} wished data assets are invalid; nothing was sent. {shown}"
+            + (f" | and {more} more" if more > 0 else "")
+            + "."
+        )
+    return wishes
+
+
+def _as_list(entries: Any) -> list[Any]:
+    if isinstance(entries, Mapping) and ENTRIES in entries:
+        unknown = [key for key in entries if key != ENTRIES and not str(key).startswith(_IGNORED_PREFIX)]
+        if unknown:
+            raise QlikValidationError(
+                f"Beside {ENTRIES} there is the unknown key {shorten(repr(unknown[0]), 60)}; one for anchors "
+                f"begins with {_IGNORED_PREFIX!r}."
+            )
+        entries = entries[ENTRIES]
+    if isinstance(entries, (str, bytes, Mapping, DataAsset)) or not isinstance(entries, Iterable):
+        raise QlikValidationError(
+            f"{ENTRIES} is a list of data assets, or an object with that list in {ENTRIES!r}; not "
+            f"{type(entries).__name__}."
+        )
+    return list(entries)
+
+
+def _name_of(entry: Any) -> str | None:
+    """Return the technical name of an entry, even if the entry is invalid otherwise."""
+    if isinstance(entry, DataAsset):
+        return entry.technical_name
+    if not isinstance(entry, Mapping):
+        return None
+    name = entry.get("technicalName", entry.get("technical_name"))
+    return name if isinstance(name, str) and name else None
+
+
+def _parse(entry: Any, data_store_id: str | None) -> tuple[DataAsset | None, list[str]]:
+    """Return the wish of an entry, if it is one, and what is wrong with it."""
+    asset, problems = _read(entry)
+    if asset is None:
+        return None, problems
+    if asset.technical_name is None:
+        problems.append("technicalName is missing")
+    if not asset.app_type:
+        problems.append("appType is missing, which is needed if the data asset has to be created")
+    refused = sorted(asset.model_fields_set - asset.given_fields)
+    if refused:
+        problems.append(f"{', '.join(refused)} cannot be wished: Qlik Cloud sets it")
+    if "data_store_info" in asset.model_fields_set and data_store_id not in {None, asset.store_id}:
+        problems.append("dataStoreInfo names another data store than data_store_id")
+    try:
+        json.dumps(asset.properties, allow_nan=False)
+    except ValueError:
+        problems.append("properties holds NaN or infinity, which are not JSON")
+    if data_store_id is not None:
+        asset = asset.model_copy(update={"data_store_info": DataStoreInfo(id=data_store_id)})
+    return asset, problems
+
+
+def _read(entry: Any) -> tuple[DataAsset | None, list[str]]:
+    """Return the data asset of an entry without the fields that cannot be read, and what is wrong with it."""
+    problems: list[str] = []
+    if isinstance(entry, DataAsset):
+        asset = entry
+    elif isinstance(entry, Mapping):
+        try:
+            asset = DataAsset.model_validate(dict(entry))
+        except ValidationError as error:
+            problems.append(describe_problems(error, DataAsset))
+            unreadable = {problem["loc"][0] for problem in error.errors() if problem["loc"]}
+            rest = {name: value for name, value in entry.items() if name not in unreadable}
+            try:
+                asset = DataAsset.model_validate(rest)
+            except ValidationError:
+                return None, problems
+            if unreadable & {"technicalName", "technical_name", "appType", "app_type"}:
+                # Wrong, not missing.
+                return None, problems + _limits(asset)
+    else:
+        return None, [f"a data asset is an object (dict), not {type(entry).__name__}"]
+    return asset, problems + _limits(asset)
+
+
+def _limits(asset: DataAsset) -> list[str]:
+    try:
+        asset.check()
+    except QlikValidationError as error:
+        return [str(error).removeprefix(_PREFIX).rstrip(".")]
+    return []

@@ -1,0 +1,277 @@
+"""Keep all data assets of a data store as a list or a file says: catalog as code."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+import pendulum
+from airflow.providers.common.compat.sdk import AirflowException, conf
+
+from airflow_provider_qlik_assets.arguments import (
+    as_bool,
+    as_fraction,
+    as_int,
+    as_texts,
+    check_known_fields,
+    check_when_parsed,
+    from_rendered,
+    is_known,
+    templatable,
+)
+from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
+from airflow_provider_qlik_assets.catalog.results import count_actions
+from airflow_provider_qlik_assets.catalog.sync import Sync
+from airflow_provider_qlik_assets.catalog.wish_files import SUFFIXES, is_file_name, read_wish_file
+from airflow_provider_qlik_assets.catalog.wishes import check_store_id, parse_wishes
+from airflow_provider_qlik_assets.client.errors import QlikRateLimitError, QlikValidationError, shorten
+from airflow_provider_qlik_assets.client.instants import format_instant
+from airflow_provider_qlik_assets.operators.base import QlikOperator
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_qlik_assets.client import DataAsset, QlikCloudClient
+
+Row = dict[str, Any]
+
+_LONGEST_WAIT_ON_WORKER_SECONDS = 60.0
+# A task whose trigger fires at once may be lost by the scheduler.
+_SHORTEST_DEFERRAL_SECONDS = 10.0
+_WRITTEN = frozenset({"created", "updated", "deleted"})
+
+
+class QlikSyncDataAssetsOperator(QlikOperator):
+    """Bring all data assets of a data store to what a list or a file wishes.
+
+    The data store is read by listing; only what differs is written, several at a time. Fields that are not
+    given stay as they are, ``data_freshness`` never goes back. One data asset that fails does not keep the
+    others from being written; the task fails at the end with all failures, and its retry does what is left.
+
+    :param data_store_id: id of the data store.
+    :param data_assets: the wishes, each with ``technicalName`` (unique) and ``appType``, by the API's names
+        or their snake_case forms; or the path of a file (``.yaml``, ``.yml``, ``.json``) that holds that
+        list, absolute or relative to the folder of the DAG's file or of its bundle.
+    :param delete_unlisted: whether to delete what is in the data store and not in the list.
+    :param protected_tags: a data asset with one of these tags is never deleted.
+    :param max_deletions: fail before the first write if more would be deleted; ``None`` sets no limit.
+    :param max_fraction: the same for the share of all data assets of the data store, from 0 to 1.
+    :param dry_run: only say what would be done.
+    :param deferrable: whether to release the worker slot while the quota is used up for more than a minute;
+        Airflow's ``[operators] default_deferrable`` if not given.
+    :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
+    :return: ``{"counts": {action: n}, "results": [...], "dry_run": ...}``; actions are ``created``,
+        ``updated``, ``unchanged``, ``deleted``, ``missing`` and ``skipped`` (protected, changed while the
+        task ran, or younger than another one of the same name). A result is ``{"id", "technical_name",
+        "action", "version", "changed_fields", "data_asset"}``; ``data_asset`` is ``None`` except for what was
+        deleted. A dry run adds ``"plan"``.
+    """
+
+    template_fields: Collection[str] = (
+        "data_store_id",
+        "data_assets",
+        "delete_unlisted",
+        "protected_tags",
+        "max_deletions",
+        "max_fraction",
+        "plan_only",
+        "qlik_conn_id",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"data_assets": "json"}
+
+    def __init__(
+        self,
+        *,
+        data_store_id: str,
+        data_assets: Iterable[DataAsset | Mapping[str, Any]] | str | PurePath,
+        delete_unlisted: bool = False,
+        protected_tags: str | Iterable[str] = (),
+        max_deletions: int | str | None = 100,
+        max_fraction: float | str | None = 0.2,
+        dry_run: bool = False,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.data_store_id = data_store_id
+        self.data_assets = str(data_assets) if isinstance(data_assets, PurePath) else templatable(data_assets)
+        self.delete_unlisted = delete_unlisted
+        self.protected_tags = templatable(protected_tags)
+        self.max_deletions = max_deletions
+        self.max_fraction = max_fraction
+        self.plan_only = dry_run  # BaseOperator has a method dry_run()
+        self.deferrable = deferrable
+        check_when_parsed(check_store_id, data_store_id)
+        _check_data_assets(self.data_assets, data_store_id)
+        check_when_parsed(as_bool, delete_unlisted, "delete_unlisted")
+        check_when_parsed(_guards, self.protected_tags, max_deletions, max_fraction)
+        check_when_parsed(as_bool, dry_run, "dry_run")
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Do what has to be done, or defer until the quota allows to go on."""
+        return self._part(context, [], 0.0)
+
+    def execute_complete(
+        self,
+        context: Context,
+        event: dict[str, Any] | None = None,
+        earlier: list[Row] | None = None,
+        waited: float = 0.0,
+    ) -> dict[str, Any]:
+        """Go on after a wait for the quota: read the data store again and do what is left.
+
+        :param event: what the trigger says.
+        :param earlier: results of what was written before the wait.
+        :param waited: seconds waited since the last write.
+        :raises AirflowException: the trigger did not say that the wait is over.
+        """
+        if not isinstance(event, dict) or event.get("status") != "success":
+            raise AirflowException(f"The trigger ended with an event that says nothing: {event!r}.")
+        return self._part(context, earlier or [], waited)
+
+    def _part(self, context: Context, earlier: list[Row], waited: float) -> dict[str, Any]:
+        """Do all that is left, or as much of it as the quota allows before the task defers."""
+
+        def work(client: QlikCloudClient) -> dict[str, Any]:
+            if not self.deferrable:
+                return self._sync(client, context, earlier, waited)
+            longest = min(client.max_rate_limit_wait, _LONGEST_WAIT_ON_WORKER_SECONDS)
+            with client.with_options(max_rate_limit_wait=longest) as hasty:
+                return self._sync(hasty, context, earlier, waited, longest=client.max_rate_limit_wait)
+
+        result: dict[str, Any] = self._with_client(work)
+        return result
+
+    def _sync(
+        self,
+        client: QlikCloudClient,
+        context: Context,
+        earlier: list[Row],
+        waited: float,
+        longest: float | None = None,
+    ) -> dict[str, Any]:
+        """Run the sync once.
+
+        :param longest: seconds that the task may be deferred without a write; ``None`` does not defer.
+        """
+        dry_run = as_bool(self.plan_only, "dry_run")
+        sync = Sync(
+            client,
+            self.data_store_id,
+            self._wishes(context),
+            delete_unlisted=as_bool(self.delete_unlisted, "delete_unlisted"),
+            guards=_guards(self.protected_tags, self.max_deletions, self.max_fraction),
+            own={row["technical_name"]: row["id"] for row in earlier if row["action"] == "created"},
+        )
+        try:
+            plan = sync.plan()
+            self.log.info("%s%s", "Dry run, nothing is written. " if dry_run else "", plan)
+            if dry_run:
+                sync.check(plan)
+                return {**_summary(plan.to_rows()), "dry_run": True, "plan": plan.to_json()}
+            sync.apply(plan)
+        except QlikRateLimitError as error:
+            written = [result.to_row() for result in sync.results if result.action in _WRITTEN]
+            before = {row["id"] for row in earlier}
+            progress = sum(row["id"] not in before for row in written)
+            waited = 0.0 if progress else waited
+            wait = max(error.retry_after or 0.0, _SHORTEST_DEFERRAL_SECONDS)
+            if longest is None or waited + wait > longest:
+                raise
+            self.log.info("%d written so far. %s", len(before) + progress, error)
+            self._defer(wait, _merged(earlier, written, keep=True), waited + wait)
+        summary = _summary(_merged(earlier, [result.to_row() for result in sync.results]))
+        self.log.info(
+            "Data store %s: %s.",
+            self.data_store_id,
+            ", ".join(f"{number:,} {action}" for action, number in summary["counts"].items()) or "nothing",
+        )
+        return {**summary, "dry_run": False}
+
+    def _defer(self, wait: float, earlier: list[Row], waited: float) -> NoReturn:
+        from airflow_provider_qlik_assets.triggers.rate_limit import (  # noqa: PLC0415 - dear to parse
+            QlikRateLimitTrigger,
+        )
+
+        moment = format_instant(pendulum.now("UTC") + timedelta(seconds=wait))
+        self.log.info("Deferring until %s, when the quota allows to go on.", moment)
+        self.defer(
+            trigger=QlikRateLimitTrigger(moment=moment),
+            method_name="execute_complete",
+            kwargs={"earlier": earlier, "waited": waited},
+        )
+
+    def _wishes(self, context: Context) -> Any:
+        """Return the wishes from the rendered argument or from the file that it names."""
+        if not is_file_name(self.data_assets):
+            return from_rendered(self.data_assets, "data_assets")
+        path = Path(self.data_assets.strip())
+        folders = list(dict.fromkeys(self._folders(context)))
+        found = [folder / path for folder in folders if (folder / path).is_file()]
+        if not found:
+            looked = f", neither in {' nor in '.join(map(str, folders))}" if not path.is_absolute() else ""
+            raise QlikValidationError(f"data_assets names {path}, and there is no such file{looked}.")
+        self.log.info("The data assets are wished in %s.", found[0])
+        return read_wish_file(found[0])
+
+    def _folders(self, context: Context) -> list[Path]:
+        """Return the folders that a relative path may be relative to, where they are on this worker."""
+        folders = [Path(self.dag.fileloc).parent] if self.has_dag() else []  # type: ignore[no-untyped-call]
+        bundle = getattr(context.get("ti"), "bundle_instance", None)
+        root = bundle.path if bundle is not None else conf.get("core", "dags_folder", fallback=None)
+        return [*folders, *([Path(root)] if root else [])]
+
+
+def _guards(protected_tags: Any, max_deletions: Any, max_fraction: Any) -> DeletionGuards:
+    most, share = as_int(max_deletions, "max_deletions"), as_fraction(max_fraction, "max_fraction")
+    for name, given, value in (("max_deletions", max_deletions, most), ("max_fraction", max_fraction, share)):
+        if given is not None and value is None:
+            raise QlikValidationError(
+                f"{name} was rendered to {given!r}: a guard must not get lost in a template. Give None "
+                "itself to set no limit."
+            )
+    return DeletionGuards(most, share, frozenset(as_texts(protected_tags, "protected_tags")))
+
+
+def _check_data_assets(data_assets: Any, data_store_id: Any) -> None:
+    """Check the wishes as far as they are known when the DAG is parsed; files are read by the task.
+
+    :raises QlikValidationError: naming everything that is wrong.
+    """
+    if isinstance(data_assets, str):
+        if is_known(data_assets) and not is_file_name(data_assets):
+            entries = from_rendered(data_assets, "data_assets")
+            if isinstance(entries, str):
+                raise QlikValidationError(
+                    f"data_assets is {shorten(repr(data_assets), 80)}: give a list, or the path of a file "
+                    f"that ends in {', '.join(SUFFIXES)}."
+                )
+            parse_wishes(entries, None)
+    elif is_known(data_assets):
+        parse_wishes(data_assets, data_store_id if is_known(data_store_id) else None)
+    elif isinstance(data_assets, list):
+        for entry in data_assets:
+            check_known_fields(entry)
+
+
+def _summary(rows: list[Row]) -> dict[str, Any]:
+    return {"counts": count_actions(rows), "results": rows}
+
+
+def _merged(earlier: Sequence[Row], rows: Iterable[Row], *, keep: bool = False) -> list[Row]:
+    """Return the rows of this part of the work, with what earlier parts did to the same data assets.
+
+    :param keep: also return the earlier rows of data assets that this part did not come to.
+    """
+    before = {row["id"]: row for row in earlier}
+    merged = []
+    for row in rows:
+        old = before.pop(row["id"], None)
+        if old is not None and row["action"] in {"created", "updated", "unchanged"}:
+            fields = sorted({*old["changed_fields"], *row["changed_fields"]})
+            merged.append({**row, "action": old["action"], "changed_fields": fields})
+        else:
+            merged.append(row)
+    return merged + [row for row in before.values() if keep or row["action"] == "deleted"]

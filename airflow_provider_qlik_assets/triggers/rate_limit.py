@@ -1,0 +1,40 @@
+"""Wait for the rate limit in the triggerer, without a worker slot."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pendulum
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_qlik_assets.client.instants import parse_instant
+
+# The wall clock may be set meanwhile.
+_LONGEST_NAP_SECONDS = 60.0
+
+
+class QlikRateLimitTrigger(BaseTrigger):
+    """Sleep until a moment at which requests are possible again, then fire once.
+
+    The payload is ``{"status": "success", "moment": ...}``. It asks nothing of anybody, so it cannot fail.
+
+    :param moment: RFC 3339 instant.
+    :raises QlikValidationError: if it is none; that is before the task is deferred.
+    """
+
+    def __init__(self, *, moment: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.moment = moment
+        self._moment = parse_instant(moment)
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments, JSON values without secrets."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", {"moment": self.moment}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield the one event."""
+        while (left := (self._moment - pendulum.now("UTC")).total_seconds()) > 0:
+            await asyncio.sleep(min(left, _LONGEST_NAP_SECONDS))
+        yield TriggerEvent({"status": "success", "moment": self.moment})
