@@ -49,6 +49,8 @@ def main() -> int:
         other_team.start()
         states["register_and_refresh"] = run_dag("register_and_refresh", params)
         states["scheduled_clean_up"] = run_dag("scheduled_clean_up", params)
+        # Run by hand, so no event triggers it and it has nothing to stamp.
+        states["freshness_from_assets"] = run_dag("freshness_from_assets", params)
         states["sync_catalog"] = run_dag("sync_catalog", lake)
         first = catalog(tenant)
         states["mapped_upsert (again)"] = run_dag("mapped_upsert", params)

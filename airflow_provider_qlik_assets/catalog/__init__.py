@@ -1,5 +1,6 @@
 """What to change in the catalog: safe to repeat, sparing with requests, without Airflow and without HTTP."""
 
+from airflow_provider_qlik_assets.catalog.clean_up import CleanUpRules, clean_up_data_assets
 from airflow_provider_qlik_assets.catalog.deletion import delete_data_assets
 from airflow_provider_qlik_assets.catalog.freshness import set_data_freshness
 from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
@@ -10,10 +11,12 @@ from airflow_provider_qlik_assets.catalog.sync import Sync, sync_data_assets
 from airflow_provider_qlik_assets.catalog.upsert import find_data_asset, upsert_data_asset
 
 __all__ = [
+    "CleanUpRules",
     "DeletionGuards",
     "Plan",
     "Result",
     "Sync",
+    "clean_up_data_assets",
     "delete_data_assets",
     "find_data_asset",
     "make_plan",

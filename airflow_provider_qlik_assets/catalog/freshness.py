@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from airflow_provider_qlik_assets.catalog.deletion import check_ids
 from airflow_provider_qlik_assets.catalog.guarded import change
+from airflow_provider_qlik_assets.catalog.many import change_many
 from airflow_provider_qlik_assets.catalog.overlay import overlay
 from airflow_provider_qlik_assets.catalog.results import Result
-from airflow_provider_qlik_assets.client.errors import QlikNotFoundError
+from airflow_provider_qlik_assets.client.errors import QlikNotFoundError, QlikPartialFailureError, first_few
 from airflow_provider_qlik_assets.client.instants import parse_instant
 from airflow_provider_qlik_assets.client.models import DataAsset
 
@@ -43,23 +44,40 @@ def set_data_freshness_of_many(
     *,
     allow_backwards: bool = False,
 ) -> Iterator[Result]:
-    """Set the ``dataFreshness`` of several data assets, as :func:`set_data_freshness` does for one.
-
-    One that does not exist does not keep the others from being stamped.
+    """Set the ``dataFreshness`` of several data assets to the same instant.
 
     :param data_asset_ids: ids of data assets; repeated ones count once.
-    :return: the results, as they come.
-    :raises QlikNotFoundError: after all others were stamped, naming those that do not exist.
+    :return: as :func:`set_data_freshness_by_id`.
     """
-    missing: dict[str, QlikNotFoundError] = {}
-    for data_asset_id in check_ids(data_asset_ids):
-        try:
-            yield set_data_freshness(client, data_asset_id, when, allow_backwards=allow_backwards)
-        except QlikNotFoundError as error:
-            missing[data_asset_id] = error
-    if len(missing) == 1:
-        raise next(iter(missing.values()))
-    if missing:
+    instants = dict.fromkeys(check_ids(data_asset_ids), when)
+    return set_data_freshness_by_id(client, instants, allow_backwards=allow_backwards)
+
+
+def set_data_freshness_by_id(
+    client: QlikCloudClient, instants: Mapping[str, datetime | str], *, allow_backwards: bool = False
+) -> Iterator[Result]:
+    """Set the ``dataFreshness`` of several data assets, as :func:`set_data_freshness` does for one.
+
+    Several are stamped at a time, and one that fails does not keep the others from being stamped.
+
+    :param instants: timezone-aware instant by id of the data asset.
+    :return: the results in the order given, as they come.
+    :raises QlikNotFoundError: after all others were stamped, naming those that do not exist.
+    :raises QlikPartialFailureError: likewise, if several failed, and not all because they do not exist.
+    """
+    wishes = {data_asset_id: parse_instant(instants[data_asset_id]) for data_asset_id in check_ids(instants)}
+
+    def stamp(client: QlikCloudClient, data_asset_id: str) -> Result:
+        return set_data_freshness(
+            client, data_asset_id, wishes[data_asset_id], allow_backwards=allow_backwards
+        )
+
+    try:
+        yield from change_many(client, stamp, wishes, what="Data freshness")
+    except QlikPartialFailureError as failed:
+        if not all(isinstance(error, QlikNotFoundError) for error in failed.failures.values()):
+            raise
+        missing = list(failed.failures)
         raise QlikNotFoundError.without_request(
-            404, f"{len(missing)} data assets do not exist, all others were stamped: {', '.join(missing)}."
-        ) from next(iter(missing.values()))
+            404, f"{len(missing)} data assets do not exist, all others were stamped: {first_few(missing)}."
+        ) from failed

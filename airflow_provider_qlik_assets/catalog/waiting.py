@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import pendulum
 
 from airflow_provider_qlik_assets.catalog.deletion import check_ids
-from airflow_provider_qlik_assets.client.errors import QlikNotFoundError, QlikValidationError
+from airflow_provider_qlik_assets.client.errors import QlikNotFoundError, QlikValidationError, first_few
 from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
 
 if TYPE_CHECKING:
@@ -83,8 +83,7 @@ class FreshnessCondition:
             for data_asset_id, instant in freshness.items()
             if not self._is_fresh(instant)
         ]
-        shown = ", ".join(stale[:10]) + (f" and {len(stale) - 10} more" if len(stale) > 10 else "")
-        return f"not fresh since {format_instant(self.fresh_since)}: {shown}"
+        return f"not fresh since {format_instant(self.fresh_since)}: {first_few(stale)}"
 
     def _is_fresh(self, instant: pendulum.DateTime | None) -> bool:
         return instant is not None and instant >= self.fresh_since

@@ -241,6 +241,12 @@ def shorten(text: str, limit: int = _SHOWN_CHARACTERS) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
+def first_few(names: Sequence[str], most: int = 10) -> str:
+    """Return some names in one line: the first ones, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(shorten(name, 200) for name in names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
 def _phrase(http_status: int) -> str:
     try:
         return HTTPStatus(http_status).phrase

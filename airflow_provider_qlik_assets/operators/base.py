@@ -56,5 +56,11 @@ class QlikOperator(BaseOperator):
     def _summary(self, results: Iterable[Result]) -> dict[str, Any]:
         return summarize(self._logged(result) for result in results)
 
+    def _deletions(self, results: Iterable[Result], *, dry_run: bool) -> dict[str, Any]:
+        """Return the summary of deletions, which says whether they were a dry run."""
+        if dry_run:
+            self.log.info("Dry run: nothing is deleted, this is what would be.")
+        return {**self._summary(results), "dry_run": dry_run}
+
     def _argument(self, name: str) -> Any:
         return from_rendered(getattr(self, name), name)

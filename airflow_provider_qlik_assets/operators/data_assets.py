@@ -24,17 +24,23 @@ from airflow_provider_qlik_assets.arguments import (
     templatable,
 )
 from airflow_provider_qlik_assets.catalog.deletion import delete_data_assets
-from airflow_provider_qlik_assets.catalog.freshness import set_data_freshness_of_many
+from airflow_provider_qlik_assets.catalog.freshness import set_data_freshness_by_id
 from airflow_provider_qlik_assets.catalog.patch import check_patch, patch_data_asset
 from airflow_provider_qlik_assets.catalog.upsert import IfExists, check_upsert, upsert_data_asset
+from airflow_provider_qlik_assets.client.errors import QlikValidationError, first_few
 from airflow_provider_qlik_assets.client.instants import parse_instant
+from airflow_provider_qlik_assets.operators.asset_events import instants_of_events
 from airflow_provider_qlik_assets.operators.base import QlikOperator
+from airflow_provider_qlik_assets.operators.clean_up import QlikCleanUpDataAssetsOperator
 from airflow_provider_qlik_assets.operators.sync import QlikSyncDataAssetsOperator
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
     from airflow_provider_qlik_assets.client import DataAsset, JsonPatchOperation, QlikCloudClient
 
 __all__ = [
+    "QlikCleanUpDataAssetsOperator",
     "QlikDeleteDataAssetsOperator",
     "QlikPatchDataAssetOperator",
     "QlikSyncDataAssetsOperator",
@@ -134,11 +140,17 @@ class QlikPatchDataAssetOperator(QlikOperator):
 class QlikUpdateDataFreshnessOperator(QlikOperator):
     """Stamp data assets with the instant at which their source data was last changed, typically after a load.
 
-    An older instant does not overwrite a newer one: two loads may finish out of order. One data asset that
-    does not exist fails the task, yet does not keep the others from being stamped.
+    An older instant does not overwrite a newer one: two loads may finish out of order. Several are stamped at
+    a time. One that fails does not keep the others from being stamped; it fails the task at the end.
+
+    With ``from_asset_events``, a DAG that is scheduled on Airflow assets keeps Qlik fresh for all of them. An
+    event's extra, or else its asset's, names the data assets (``qlik_data_asset_id`` or the list
+    ``qlik_data_asset_ids``), and ``data_freshness`` of the event's extra, or else its timestamp, is the
+    instant. What a watcher reports is not stamped, and a run without events succeeds without a request.
 
     :param data_asset_ids: ids of the data assets.
     :param data_freshness: timezone-aware instant, or RFC 3339 text; ``None`` is the moment the task runs.
+    :param from_asset_events: in place of both, take them from the asset events that triggered the run.
     :param allow_backwards: whether an older instant may replace a newer one.
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
     :return: ``{"counts": {action: n}, "results": [...]}``; actions are ``updated`` and ``unchanged``.
@@ -154,29 +166,52 @@ class QlikUpdateDataFreshnessOperator(QlikOperator):
     def __init__(
         self,
         *,
-        data_asset_ids: str | Iterable[str],
+        data_asset_ids: str | Iterable[str] | None = None,
         data_freshness: datetime | str | None = None,
+        from_asset_events: bool = False,
         allow_backwards: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.data_asset_ids = templatable(data_asset_ids)
         self.data_freshness = data_freshness
+        self.from_asset_events = as_bool(from_asset_events, "from_asset_events")
         self.allow_backwards = allow_backwards
-        check_when_parsed(as_ids, self.data_asset_ids, "data_asset_ids")
+        if not self.from_asset_events:
+            if data_asset_ids is None:
+                raise QlikValidationError(
+                    "Give data_asset_ids or from_asset_events=True; data_asset_ids is an id or a list of ids."
+                )
+            check_when_parsed(as_ids, self.data_asset_ids, "data_asset_ids")
+        elif data_asset_ids is not None or data_freshness is not None:
+            raise QlikValidationError(
+                "from_asset_events takes ids and instants from the events: give neither data_asset_ids nor "
+                "data_freshness with it."
+            )
         if data_freshness is not None:
             check_when_parsed(parse_instant, data_freshness)
         check_when_parsed(as_bool, allow_backwards, "allow_backwards")
 
-    def _execute(self, client: QlikCloudClient) -> dict[str, Any]:
-        return self._summary(
-            set_data_freshness_of_many(
-                client,
-                as_ids(self.data_asset_ids, "data_asset_ids"),
-                pendulum.now("UTC") if self.data_freshness is None else self.data_freshness,
-                allow_backwards=as_bool(self.allow_backwards, "allow_backwards"),
+    def execute(self, context: Context) -> Any:
+        """Stamp the data assets and return the result for XCom."""
+        return self._with_client(lambda client: self._stamp(client, context))
+
+    def _stamp(self, client: QlikCloudClient, context: Context) -> dict[str, Any]:
+        problems: list[str] = []
+        instants: dict[str, Any]
+        if self.from_asset_events:
+            instants, problems = instants_of_events(context)
+        else:
+            when = pendulum.now("UTC") if self.data_freshness is None else self.data_freshness
+            instants = dict.fromkeys(as_ids(self.data_asset_ids, "data_asset_ids"), when)
+        summary = self._summary(
+            set_data_freshness_by_id(
+                client, instants, allow_backwards=as_bool(self.allow_backwards, "allow_backwards")
             )
         )
+        if problems:
+            raise QlikValidationError(f"Not all asset events could be read: {first_few(problems)}.")
+        return summary
 
 
 class QlikDeleteDataAssetsOperator(QlikOperator):
@@ -211,12 +246,10 @@ class QlikDeleteDataAssetsOperator(QlikOperator):
 
     def _execute(self, client: QlikCloudClient) -> dict[str, Any]:
         dry_run = as_bool(self.plan_only, "dry_run")
-        if dry_run:
-            self.log.info("Dry run: nothing is deleted, this is what would be.")
         results = delete_data_assets(
             client,
             as_ids(self.data_asset_ids, "data_asset_ids"),
             max_deletions=as_int(self.max_deletions, "max_deletions"),
             dry_run=dry_run,
         )
-        return {**self._summary(results), "dry_run": dry_run}
+        return self._deletions(results, dry_run=dry_run)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from airflow_provider_qlik_assets.catalog import (
     set_data_freshness,
     upsert_data_asset,
 )
+from airflow_provider_qlik_assets.catalog.clean_up import CleanUpRules, clean_up_data_assets
+from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
 from airflow_provider_qlik_assets.client import (
     ApiKey,
     OAuthClientSecret,
@@ -63,6 +66,13 @@ def upsert(client: QlikCloudClient, store_id: str, technical_name: str) -> str:
     return upsert_data_asset(client, wish).action
 
 
+def clean_up_all(client: QlikCloudClient, store_id: str) -> list[str]:
+    rules = CleanUpRules([store_id], 1.0, undated="use_last_modified", now=datetime(2100, 1, 1, tzinfo=UTC))
+    return [
+        result.action for result in clean_up_data_assets(client, rules, DeletionGuards(max_fraction=None))
+    ]
+
+
 def named(assets: list[dict[str, Any]], technical_name: str) -> list[dict[str, Any]]:
     return [asset for asset in assets if asset["technicalName"] == technical_name]
 
@@ -104,6 +114,12 @@ OPERATIONS = {
         lambda client, _, data_asset_id: delete_data_assets(client, [data_asset_id])[0].action,
         lambda assets: assets == [],
     ),
+    "clean-up": Operation(
+        "DELETE",
+        "/api/v1/data-assets",
+        lambda client, store_id, _: clean_up_all(client, store_id),
+        lambda assets: assets == [],
+    ),
     "list": Operation(
         "GET",
         "/api/v1/data-stores/*",
@@ -133,6 +149,7 @@ RESULTS = {
     "patch": "updated",
     "freshness": "updated",
     "delete": "deleted",
+    "clean-up": ["deleted"],
     "list": ["old"],
     "get": "old",
     "token": "old",

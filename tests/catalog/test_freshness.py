@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik_assets.catalog import set_data_freshness
-from airflow_provider_qlik_assets.catalog.freshness import set_data_freshness_of_many
+from airflow_provider_qlik_assets.catalog.freshness import (
+    set_data_freshness_by_id,
+    set_data_freshness_of_many,
+)
 from airflow_provider_qlik_assets.client import QlikCloudClient, QlikNotFoundError, QlikValidationError
 from airflow_provider_qlik_assets.sandbox import Sandbox
 
@@ -90,6 +93,24 @@ def test_many_are_stamped_once_each(sandbox: Sandbox, client: QlikCloudClient) -
 
     assert [(result.id, result.action) for result in results] == [("a1", "updated"), ("a2", "updated")]
     assert [freshness(sandbox, name) for name in ("a1", "a2", "a3")] == [EARLY, EARLY, None]
+
+
+def test_each_gets_its_own_instant(sandbox: Sandbox, client: QlikCloudClient) -> None:
+    results = list(set_data_freshness_by_id(client, {"a3": LATE, "a1": EARLY}))
+
+    assert [result.id for result in results] == ["a3", "a1"]
+    assert [freshness(sandbox, name) for name in ("a1", "a2", "a3")] == [EARLY, None, LATE]
+
+
+def test_results_of_many_come_in_the_order_given(sandbox: Sandbox, client: QlikCloudClient) -> None:
+    ids = [f"many {number}" for number in range(40)]
+    for name in ids:
+        sandbox.add_asset("store", id=name, technicalName=name)
+
+    results = list(set_data_freshness_of_many(client, ids, EARLY))
+
+    assert [(result.id, result.action) for result in results] == [(name, "updated") for name in ids]
+    assert {freshness(sandbox, name) for name in ids} == {EARLY}
 
 
 @pytest.mark.parametrize("missing", [["gone"], ["gone", "lost"]])

@@ -11,9 +11,14 @@ from airflow_provider_qlik_assets.catalog import set_data_freshness
 from airflow_provider_qlik_assets.catalog.freshness import set_data_freshness_of_many
 from airflow_provider_qlik_assets.client import (
     ApiKey,
+    QlikAuthenticationError,
     QlikCloudClient,
+    QlikCloudError,
+    QlikNotFoundError,
+    QlikPartialFailureError,
     QlikPermissionError,
     QlikValidationError,
+    RateLimits,
 )
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
 
@@ -50,10 +55,82 @@ def test_a_bad_id_stops_before_any_request(qlik_sandbox: Sandbox, client: QlikCl
     assert len(qlik_sandbox.journal) == 0
 
 
-def test_a_refusal_stops_at_once(qlik_sandbox: Sandbox, client: QlikCloudClient) -> None:
-    qlik_sandbox.add_fault(Fault(kind="status", status=403, method="PATCH"))
+def test_a_refusal_of_one_does_not_keep_the_other_from_being_stamped(
+    qlik_sandbox: Sandbox, client: QlikCloudClient
+) -> None:
+    qlik_sandbox.add_fault(Fault(kind="status", status=403, method="PATCH", path="/api/v1/data-assets/a"))
 
     with pytest.raises(QlikPermissionError):
         list(set_data_freshness_of_many(client, ["a", "b"], LATE))
 
-    assert stamps(qlik_sandbox) == [EARLY, EARLY]
+    assert stamps(qlik_sandbox) == [EARLY, LATE]
+
+
+def test_refused_credentials_stop_at_once(qlik_sandbox: Sandbox, client: QlikCloudClient) -> None:
+    qlik_sandbox.add_fault(Fault(kind="status", status=401, times=None))
+
+    with pytest.raises(QlikAuthenticationError):
+        list(set_data_freshness_of_many(client, [f"asset {number}" for number in range(100)], LATE))
+
+    assert len(qlik_sandbox.journal) < 20
+
+
+def test_failures_of_several_kinds_are_in_one_error(qlik_sandbox: Sandbox, client: QlikCloudClient) -> None:
+    qlik_sandbox.add_fault(Fault(kind="status", status=403, method="PATCH", path="/api/v1/data-assets/a"))
+
+    with pytest.raises(QlikPartialFailureError, match=r"2 of 3 .*failed.*a: .*403.*gone: .*404") as raised:
+        list(set_data_freshness_of_many(client, ["a", "gone", "b"], LATE))
+
+    assert list(raised.value.failures) == ["a", "gone"]
+    assert stamps(qlik_sandbox) == [EARLY, LATE]
+
+
+def test_very_many_that_do_not_exist_make_a_short_message(client: QlikCloudClient) -> None:
+    with pytest.raises(QlikNotFoundError, match=r"200 data assets do not exist.* and 190 more") as raised:
+        list(set_data_freshness_of_many(client, [f"gone {number}" for number in range(200)], LATE))
+
+    assert len(str(raised.value)) < 400
+
+
+def test_faults_on_the_way_leave_each_stamped_once(qlik_sandbox: Sandbox) -> None:
+    """Each repetition of a lost answer is a new version, unless it is looked up first."""
+    qlik_sandbox.reset()
+    ids = [f"asset {number}" for number in range(60)]
+    for name in ids:
+        qlik_sandbox.add_asset(id=name, technicalName=name, dataFreshness=EARLY)
+    for fault in ({"kind": "drop", "when": "after"}, {"kind": "drop"}, {"kind": "status", "status": 500}):
+        qlik_sandbox.add_fault(Fault(method="PATCH", probability=0.2, times=None, **fault))
+    with QlikCloudClient(
+        qlik_sandbox.url,
+        ApiKey(qlik_sandbox.api_key),
+        rate_limit_store="memory:",
+        sleep=lambda seconds: None,
+    ) as client:
+        for _ in range(50):
+            try:
+                results = list(set_data_freshness_of_many(client, ids, LATE))
+            except QlikCloudError:
+                continue
+            break
+
+    assert [result.id for result in results] == ids
+    assert {asset["dataFreshness"] for asset in qlik_sandbox.assets.values()} == {LATE}
+    assert {asset["version"] for asset in qlik_sandbox.assets.values()} == {2}
+
+
+def test_threads_share_the_quota(qlik_sandbox: Sandbox) -> None:
+    qlik_sandbox.reset()
+    ids = [f"asset {number}" for number in range(50)]
+    for name in ids:
+        qlik_sandbox.add_asset(id=name, technicalName=name)
+    qlik_sandbox.settings.tier2_limit = 20
+    qlik_sandbox.settings.time_factor = 300.0
+    with QlikCloudClient(
+        qlik_sandbox.url,
+        ApiKey(qlik_sandbox.api_key),
+        rate_limit_store="memory:",
+        rate_limits=RateLimits(tier2_limit=20, window=1.0),
+    ) as client:
+        assert len(list(set_data_freshness_of_many(client, ids, LATE))) == 50
+
+    assert [entry.path for entry in qlik_sandbox.journal.requests() if entry.status == 429] == []

@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import DAG, BaseOperator
 from airflow_provider_qlik_assets.client import DataAsset, JsonPatchOperation
 from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik_assets.operators.data_assets import (
+    QlikCleanUpDataAssetsOperator,
     QlikDeleteDataAssetsOperator,
     QlikPatchDataAssetOperator,
     QlikSyncDataAssetsOperator,
@@ -58,6 +59,16 @@ def make_dag() -> DAG:
         QlikDeleteDataAssetsOperator.partial(task_id="deletes", dry_run=True, max_deletions=1).expand(
             data_asset_ids=["a"]
         )
+        QlikUpdateDataFreshnessOperator(task_id="stamp_from_events", from_asset_events=True)
+        QlikCleanUpDataAssetsOperator(
+            task_id="clean_up",
+            data_store_ids={"t", "s"},
+            stale_after=timedelta(days=30),
+            tags=("b", "a"),
+            protected_tags={"keep", "a"},
+            dry_run=True,
+        )
+        QlikCleanUpDataAssetsOperator.partial(task_id="clean_ups", stale_after=5).expand(data_store_ids=["s"])
         QlikSyncDataAssetsOperator(
             task_id="sync", data_store_id="s", data_assets=[ASSET], protected_tags={"b", "a"}, dry_run=True
         )
@@ -115,6 +126,8 @@ def test_rendered_view_gets_plain_values() -> None:
     assert restored.get_task("patch").operations == [{"op": "add", "path": "/name", "value": "n"}]
     assert restored.get_task("stamp").data_asset_ids == ["a", "b"]
     assert restored.get_task("delete").plan_only is True
+    assert restored.get_task("clean_up").data_store_ids == ["s", "t"]
+    assert restored.get_task("clean_up").protected_tags == ["a", "keep"]
     assert restored.get_task("sync").data_assets[0]["technicalName"] == "orders"
     assert restored.get_task("sync").protected_tags == ["a", "b"]
 
@@ -130,7 +143,8 @@ def test_serializing_twice_gives_the_same() -> None:
 
 def tasks() -> list[BaseOperator]:
     dag = make_dag()
-    return [dag.get_task(name) for name in ("upsert", "stamp", "delete", "sync", "wait", "wait_long")]
+    names = ("upsert", "stamp", "delete", "clean_up", "sync", "wait", "wait_long")
+    return [dag.get_task(name) for name in names]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,283 @@
+"""Delete data assets whose source data has not changed for long: by rules, guarded, and looked at twice."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import pendulum
+
+from airflow_provider_qlik_assets.catalog.deletion import delete_listed
+from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
+from airflow_provider_qlik_assets.catalog.results import Result
+from airflow_provider_qlik_assets.client.errors import QlikValidationError, first_few, shorten
+from airflow_provider_qlik_assets.client.instants import format_instant
+from airflow_provider_qlik_assets.client.models import DataAsset
+from airflow_provider_qlik_assets.client.validation import check_id
+
+if TYPE_CHECKING:
+    from airflow_provider_qlik_assets.client.client import QlikCloudClient
+
+logger = logging.getLogger(__name__)
+
+Undated = Literal["skip", "use_last_modified"]
+Rule = Literal["dataFreshness", "lastModifiedTime"]
+
+# What the rules and guards look at, and what tells a reader which data asset it is.
+_PROJECTIONS = (
+    "technicalName", "name", "appType", "tags", "ownerId", "dataStoreInfo", "dataFreshness",
+    "lastModifiedTime", "version",
+)  # fmt: skip
+_LONGEST_PATTERN = 1000
+_OLDEST_LISTING_SECONDS = 60.0
+_BATCH = 100
+
+
+@dataclass(frozen=True)
+class Staleness:
+    """Why a data asset counts as stale.
+
+    :param rule: API name of the field that says so.
+    :param instant: its value.
+    :param age_seconds: from then to the moment of the clean-up.
+    """
+
+    rule: Rule
+    instant: datetime
+    age_seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return ``{"rule", "instant", "age_seconds"}``."""
+        return {
+            "rule": self.rule,
+            "instant": format_instant(self.instant),
+            "age_seconds": self.age_seconds,
+        }
+
+    def __str__(self) -> str:
+        return f"{self.rule} is {format_instant(self.instant)}, {self.age_seconds / 86_400:.1f} days ago"
+
+
+@dataclass(frozen=True)
+class CleanUpResult(Result):
+    """What was done to one data asset by a clean-up.
+
+    :param why: why it was selected.
+    """
+
+    why: Staleness | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what :meth:`.Result.to_json` does, and ``"why"``: ``{"rule", "instant", "age_seconds"}``."""
+        return {**super().to_json(), "why": self.why.to_json() if self.why else None}
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}: {self.why}"
+
+
+@dataclass(frozen=True)
+class CleanUpRules:
+    """Which data assets a clean-up selects: those that meet all rules.
+
+    :param data_store_ids: ids of the data stores that hold them.
+    :param stale_after: age in seconds beyond which a data asset is stale.
+    :param undated: whether to ``skip`` a data asset whose ``dataFreshness`` was never set, or to
+        ``use_last_modified``, its ``lastModifiedTime``.
+    :param app_types: select only those of one of these types; ``None`` allows all.
+    :param tags: select only those that have one of these tags; ``None`` allows all.
+    :param owner_ids: select only those of one of these owners; ``None`` allows all.
+    :param technical_name_pattern: select only those whose whole technical name matches this regular
+        expression; ``None`` allows all.
+    :param now: the moment that ages are counted to.
+    :raises QlikValidationError: if a rule cannot be used, or selects nothing whatever there is.
+    """
+
+    data_store_ids: Sequence[str]
+    stale_after: float
+    undated: Undated = "skip"
+    app_types: Collection[str] | None = None
+    tags: Collection[str] | None = None
+    owner_ids: Collection[str] | None = None
+    technical_name_pattern: str | None = None
+    now: datetime = field(default_factory=lambda: pendulum.now("UTC"))
+
+    def __post_init__(self) -> None:
+        check_data_stores(self.data_store_ids)
+        check_undated(self.undated)
+        for name in ("app_types", "tags", "owner_ids"):
+            check_selector(getattr(self, name), name)
+        check_pattern(self.technical_name_pattern)
+
+    def staleness(self, asset: DataAsset) -> Staleness | None:
+        """Return why a data asset is selected, or ``None`` if it is not."""
+        rule: Rule = "dataFreshness"
+        instant: datetime | None = asset.data_freshness
+        if instant is None and self.undated == "use_last_modified":
+            rule, instant = "lastModifiedTime", asset.last_modified_time
+        if instant is None or not self._allows(asset):
+            return None
+        age = (self.now - instant).total_seconds()
+        return Staleness(rule, instant, age) if age > self.stale_after else None
+
+    def _allows(self, asset: DataAsset) -> bool:
+        pattern = self.technical_name_pattern
+        return (
+            # The tenant lists only these; a deletion does not rely on it.
+            (asset.store_id is None or asset.store_id in self.data_store_ids)
+            and (self.app_types is None or asset.app_type in self.app_types)
+            and (self.tags is None or not set(self.tags).isdisjoint(asset.tags or ()))
+            and (self.owner_ids is None or asset.owner_id in self.owner_ids)
+            and (pattern is None or re.fullmatch(pattern, asset.technical_name or "") is not None)
+        )
+
+
+def clean_up_data_assets(
+    client: QlikCloudClient,
+    rules: CleanUpRules,
+    guards: DeletionGuards,
+    *,
+    dry_run: bool = False,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[CleanUpResult]:
+    """Delete the stale data assets of some data stores, the stalest first.
+
+    The data stores are listed completely, and listed again right before the first deletion. Only what is
+    selected both times is deleted: a data asset that somebody refreshed or re-tagged meanwhile survives. If
+    deleting takes long, they are listed again in between.
+
+    :param rules: which data assets to select.
+    :param guards: which of them must survive, and how many may be deleted at most; their share is that of all
+        data assets of the data stores.
+    :param dry_run: only return what would be done, after one listing.
+    :param clock: seconds on a clock that never goes back.
+    :return: ``deleted``, ``missing`` for what somebody else deleted meanwhile, and ``skipped`` for what was
+        changed meanwhile so that it is no longer selected; as they come.
+    :raises QlikValidationError: if the guards forbid it; nothing was deleted.
+    :raises QlikNotFoundError: if one of the data stores does not exist.
+    """
+    first = _look(client, rules, guards, _PROJECTIONS)
+    logger.info("%s", first)
+    guards.check(len(first.selected), len(first.ids))
+    if dry_run or not first.selected:
+        for data_asset_id, (asset, why) in first.selected.items():
+            yield CleanUpResult(data_asset_id, "deleted", asset, why=why)
+        return
+    # With all fields: the results are the record of what was deleted.
+    last, looked_at = _look(client, rules, guards), clock()
+    guards.check(len(first.selected.keys() & last.selected.keys()), len(last.ids))
+    left = list(first.selected)
+    while left:
+        if clock() - looked_at > _OLDEST_LISTING_SECONDS:
+            last, looked_at = _look(client, rules, guards), clock()
+        batch, left = left[:_BATCH], left[_BATCH:]
+        deletable = [last.selected[key][0] for key in batch if key in last.selected]
+        done = {result.id: result.action for result in delete_listed(client, deletable)}
+        for key in batch:
+            asset, why = last.selected.get(key, first.selected[key])
+            action = done.get(key, "skipped" if key in last.ids else "missing")
+            yield CleanUpResult(key, action, None if action == "missing" else asset, why=why)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one listing of the data stores showed.
+
+    :param ids: ids of all data assets.
+    :param selected: those that may be deleted and why, by id, the stalest first.
+    :param protected: number of those that are stale, too, but protected.
+    """
+
+    ids: set[str]
+    selected: dict[str, tuple[DataAsset, Staleness]]
+    protected: int
+
+    def __str__(self) -> str:
+        stalest = [
+            f"{asset.technical_name or asset_id} ({why})" for asset_id, (asset, why) in self.selected.items()
+        ]
+        shown = f": {first_few(stalest)}" if stalest else ""
+        return (
+            f"{len(self.selected)} of {len(self.ids)} data assets are stale, "
+            f"not counting {self.protected} that a tag protects{shown}."
+        )
+
+
+def _look(
+    client: QlikCloudClient,
+    rules: CleanUpRules,
+    guards: DeletionGuards,
+    projections: Sequence[str] | None = None,
+) -> _Look:
+    """List the data stores and select."""
+    ids: set[str] = set()
+    selected: list[tuple[str, DataAsset, Staleness]] = []
+    protected = 0
+    for asset in client.list_data_assets(rules.data_store_ids, projections=projections):
+        data_asset_id = check_id(asset.id)
+        ids.add(data_asset_id)
+        why = rules.staleness(asset)
+        if why is None:
+            continue
+        if guards.protects(asset):
+            protected += 1
+        else:
+            selected.append((data_asset_id, asset, why))
+    selected.sort(key=lambda entry: (-entry[2].age_seconds, entry[0]))
+    return _Look(ids, {data_asset_id: (asset, why) for data_asset_id, asset, why in selected}, protected)
+
+
+def check_data_stores(data_store_ids: Any) -> None:
+    """Check that data stores are named one by one.
+
+    :raises QlikValidationError: if none is, or ``*`` is among them.
+    """
+    if isinstance(data_store_ids, str) or not data_store_ids:
+        raise QlikValidationError("data_store_ids is empty: name at least one data store to clean up.")
+    for data_store_id in data_store_ids:
+        if check_id(data_store_id) == "*":
+            raise QlikValidationError("'*' would clean up every data store: name each one.")
+
+
+def check_undated(undated: Any) -> None:
+    """Check what is to be done with data assets that were never stamped.
+
+    :raises QlikValidationError: if it is unknown.
+    """
+    if undated not in get_args(Undated):
+        raise QlikValidationError(
+            f"undated is 'skip' or 'use_last_modified', not {shorten(repr(undated), 60)}."
+        )
+
+
+def check_selector(values: Collection[str] | None, name: str) -> None:
+    """Check that a selector is not given, or not empty.
+
+    :raises QlikValidationError: if it is empty, which could be meant as "all" or as "none".
+    """
+    if values is not None and not values:
+        raise QlikValidationError(f"{name} is empty: leave it out to select all, or name at least one.")
+
+
+def check_pattern(pattern: str | None) -> None:
+    """Check a pattern of technical names.
+
+    :raises QlikValidationError: if it is no regular expression.
+    """
+    if pattern is None:
+        return
+    if not isinstance(pattern, str) or not pattern or len(pattern) > _LONGEST_PATTERN:
+        raise QlikValidationError(
+            f"technical_name_pattern is a regular expression of 1 to {_LONGEST_PATTERN} characters."
+        )
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise QlikValidationError(
+            f"technical_name_pattern {shorten(repr(pattern), 100)} is no regular expression: {error}. "
+            "It has to match the whole name; for all that begin with tmp_ write 'tmp_.*'."
+        ) from None

@@ -1,0 +1,161 @@
+"""The operator that keeps a catalog clean on a schedule; its public home is ``operators.data_assets``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_qlik_assets.arguments import (
+    as_bool,
+    as_fraction,
+    as_int,
+    as_seconds,
+    as_texts,
+    check_when_parsed,
+    templatable,
+)
+from airflow_provider_qlik_assets.catalog.clean_up import (
+    CleanUpRules,
+    Undated,
+    check_data_stores,
+    check_pattern,
+    check_selector,
+    check_undated,
+    clean_up_data_assets,
+)
+from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
+from airflow_provider_qlik_assets.client.errors import QlikValidationError
+from airflow_provider_qlik_assets.operators.base import QlikOperator
+
+if TYPE_CHECKING:
+    from airflow_provider_qlik_assets.client import QlikCloudClient
+
+_SELECTORS = ("app_types", "tags", "owner_ids")
+# None means that these neither narrow nor limit, so a template must not end up as None by mistake.
+_OPTIONAL = (*_SELECTORS, "technical_name_pattern", "max_deletions", "max_fraction")
+
+
+class QlikCleanUpDataAssetsOperator(QlikOperator):
+    """Delete the data assets of some data stores whose source data has not changed for long.
+
+    Selected is what meets all rules and has no protected tag. The data stores are listed completely, the
+    guards are checked, and right before the first deletion the data stores are listed again: what was
+    refreshed, re-tagged or renamed meanwhile survives. Ages are counted to the moment that the task runs.
+
+    :param data_store_ids: ids of the data stores to clean up; ``*`` is refused.
+    :param stale_after: age of ``dataFreshness`` (``timedelta`` or seconds) beyond which to delete.
+    :param undated: whether to ``skip`` (default) data assets whose ``dataFreshness`` was never set, or to
+        ``use_last_modified``, the age of their last change in the catalog.
+    :param app_types: delete only those of one of these types.
+    :param tags: delete only those that have one of these tags.
+    :param owner_ids: delete only those of one of these owners.
+    :param technical_name_pattern: delete only those whose whole technical name matches this regular
+        expression.
+    :param protected_tags: never delete those that have one of these tags.
+    :param max_deletions: fail before the first deletion if more would be deleted; ``None`` sets no limit.
+    :param max_fraction: likewise, if a larger share of all data assets of the data stores would be deleted.
+    :param dry_run: only say what would be deleted.
+    :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
+    :return: ``{"counts": {action: n}, "results": [...], "dry_run": ...}``; actions are ``deleted``,
+        ``missing`` for what somebody else deleted meanwhile, and ``skipped`` for what is no longer selected.
+        Each result shows the data asset as it was and ``"why"``: ``{"rule", "instant", "age_seconds"}``.
+    """
+
+    template_fields: Collection[str] = (
+        "data_store_ids",
+        "stale_after",
+        "undated",
+        "app_types",
+        "tags",
+        "owner_ids",
+        "technical_name_pattern",
+        "protected_tags",
+        "max_deletions",
+        "max_fraction",
+        "plan_only",
+        "qlik_conn_id",
+    )
+    ui_color = "#f6d5d5"
+
+    def __init__(
+        self,
+        *,
+        data_store_ids: str | Iterable[str],
+        stale_after: timedelta | float | str,
+        undated: Undated = "skip",
+        app_types: str | Iterable[str] | None = None,
+        tags: str | Iterable[str] | None = None,
+        owner_ids: str | Iterable[str] | None = None,
+        technical_name_pattern: str | None = None,
+        protected_tags: str | Iterable[str] = (),
+        max_deletions: int | str | None = 100,
+        max_fraction: float | str | None = 0.2,
+        dry_run: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.data_store_ids = templatable(data_store_ids)
+        self.stale_after = stale_after
+        self.undated = undated
+        self.app_types = templatable(app_types)
+        self.tags = templatable(tags)
+        self.owner_ids = templatable(owner_ids)
+        self.technical_name_pattern = technical_name_pattern
+        self.protected_tags = templatable(protected_tags)
+        self.max_deletions = max_deletions
+        self.max_fraction = max_fraction
+        self.plan_only = dry_run  # BaseOperator has a method dry_run()
+        self._given = tuple(name for name in _OPTIONAL if getattr(self, name) is not None)
+        check_when_parsed(_as_stores, self.data_store_ids)
+        check_when_parsed(as_seconds, stale_after, "stale_after")
+        check_when_parsed(check_undated, undated)
+        for name in _SELECTORS:
+            check_when_parsed(_as_selector, getattr(self, name), name)
+        check_when_parsed(check_pattern, technical_name_pattern)
+        check_when_parsed(as_texts, self.protected_tags, "protected_tags")
+        check_when_parsed(as_int, max_deletions, "max_deletions")
+        check_when_parsed(as_fraction, max_fraction, "max_fraction")
+        check_when_parsed(as_bool, dry_run, "dry_run")
+
+    def _execute(self, client: QlikCloudClient) -> dict[str, Any]:
+        for name in self._given:
+            if _is_nothing(getattr(self, name)):
+                raise QlikValidationError(
+                    f"{name} was rendered to nothing, and more would be deleted than was meant: correct its "
+                    "template."
+                )
+        rules = CleanUpRules(
+            data_store_ids=_as_stores(self.data_store_ids),
+            stale_after=as_seconds(self.stale_after, "stale_after"),
+            undated=self.undated,
+            app_types=_as_selector(self.app_types, "app_types"),
+            tags=_as_selector(self.tags, "tags"),
+            owner_ids=_as_selector(self.owner_ids, "owner_ids"),
+            technical_name_pattern=self.technical_name_pattern,
+        )
+        guards = DeletionGuards(
+            max_deletions=as_int(self.max_deletions, "max_deletions"),
+            max_fraction=as_fraction(self.max_fraction, "max_fraction"),
+            protected_tags=frozenset(as_texts(self.protected_tags, "protected_tags")),
+        )
+        dry_run = as_bool(self.plan_only, "dry_run")
+        return self._deletions(clean_up_data_assets(client, rules, guards, dry_run=dry_run), dry_run=dry_run)
+
+
+def _as_stores(value: Any) -> list[str]:
+    stores = as_texts(value, "data_store_ids")
+    check_data_stores(stores)
+    return stores
+
+
+def _as_selector(value: Any, name: str) -> list[str] | None:
+    if value is None:
+        return None
+    values = as_texts(value, name)
+    check_selector(values, name)
+    return values
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and value.strip() in {"", "None"})

@@ -1,0 +1,470 @@
+"""Cleaning up: what is selected and why, what survives, and what others do meanwhile."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_qlik_assets.catalog.clean_up import CleanUpRules, clean_up_data_assets
+from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
+from airflow_provider_qlik_assets.client import (
+    ApiKey,
+    DataAsset,
+    QlikCloudClient,
+    QlikCloudError,
+    QlikNotFoundError,
+    QlikPermissionError,
+    QlikValidationError,
+)
+from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
+
+NOW = datetime(2026, 7, 1, tzinfo=UTC)
+DAY = 86_400.0
+STALE, FRESH = "2026-01-01T00:00:00.000Z", "2026-06-30T00:00:00.000Z"
+NO_LIMITS = DeletionGuards(max_deletions=None, max_fraction=None)
+LISTING = "/api/v1/data-stores/*"
+
+
+class WatchedClient(QlikCloudClient):
+    """A client before whose second listing, and before each of whose deletions, something may happen."""
+
+    before_second_listing: Callable[[], Any] = staticmethod(lambda: None)
+    before_deletion: Callable[[], Any] = staticmethod(lambda: None)
+    listings = 0
+
+    def list_data_assets(self, *arguments: Any, **options: Any) -> Any:
+        self.listings += 1
+        if self.listings == 2:
+            self.before_second_listing()
+        return super().list_data_assets(*arguments, **options)
+
+    def delete_data_assets(self, data_asset_ids: Any) -> None:
+        self.before_deletion()
+        super().delete_data_assets(data_asset_ids)
+
+
+@pytest.fixture
+def client(sandbox: Sandbox) -> Any:
+    key = ApiKey(sandbox.api_key)
+    with WatchedClient(sandbox.url, key, rate_limit_store="memory:", sleep=lambda seconds: None) as client:
+        yield client
+
+
+def add(sandbox: Sandbox, *names: str, freshness: str | None = STALE, **fields: Any) -> None:
+    for name in names:
+        document = {"id": name, "technicalName": name, **fields}
+        if freshness is not None:
+            document["dataFreshness"] = freshness
+        sandbox.add_asset(**{"data_store_id": "store", **document})
+
+
+def rules(**given: Any) -> CleanUpRules:
+    return CleanUpRules(**{"data_store_ids": ["store"], "stale_after": 30 * DAY, "now": NOW, **given})
+
+
+def run(
+    client: QlikCloudClient, *, guards: DeletionGuards = NO_LIMITS, dry_run: bool = False, **given: Any
+) -> dict[str, str]:
+    """Clean up; return the action by id."""
+    results = list(clean_up_data_assets(client, rules(**given), guards, dry_run=dry_run))
+    assert len({result.id for result in results}) == len(results)
+    return {result.id: result.action for result in results}
+
+
+# --- selecting -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("age", "selected"),
+    [
+        (timedelta(days=30), False),
+        (timedelta(days=30, milliseconds=1), True),
+        (timedelta(days=4000), True),
+        (timedelta(), False),
+        (timedelta(days=-400), False),
+    ],
+)
+def test_older_than_allowed_is_stale(
+    sandbox: Sandbox, client: QlikCloudClient, age: timedelta, selected: bool
+) -> None:
+    add(sandbox, "a", freshness=(NOW - age).isoformat())
+
+    assert run(client) == ({"a": "deleted"} if selected else {})
+    assert ("a" in sandbox.assets) is not selected
+
+
+@pytest.mark.parametrize("unset", ["absent", "null"])
+@pytest.mark.parametrize(
+    ("undated", "modified", "selected"),
+    [
+        ("skip", STALE, False),
+        ("use_last_modified", STALE, True),
+        ("use_last_modified", FRESH, False),
+    ],
+)
+def test_what_was_never_stamped_is_an_explicit_choice(
+    sandbox: Sandbox, client: QlikCloudClient, *, undated: Any, modified: str, selected: bool, unset: Any
+) -> None:
+    sandbox.settings.unset_fields = unset
+    add(sandbox, "a", freshness=None, lastModifiedTime=modified)
+
+    assert run(client, undated=undated) == ({"a": "deleted"} if selected else {})
+
+
+def test_what_is_fresh_is_not_stale_because_nobody_changed_its_entry(
+    sandbox: Sandbox, client: QlikCloudClient
+) -> None:
+    add(sandbox, "a", freshness=FRESH, lastModifiedTime=STALE)
+
+    assert run(client, undated="use_last_modified") == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "selected"),
+    [
+        ({}, {"a", "b", "c"}),
+        ({"app_types": ["airflow"]}, {"a", "b"}),
+        ({"app_types": ["airflow", "dbt"]}, {"a", "b", "c"}),
+        ({"tags": ["tmp"]}, {"b", "c"}),
+        ({"tags": ["tmp", "test"]}, {"a", "b", "c"}),
+        ({"owner_ids": ["ann"]}, {"a", "c"}),
+        ({"technical_name_pattern": "[ab]"}, {"a", "b"}),
+        ({"technical_name_pattern": "A"}, set()),
+        ({"app_types": ["airflow"], "tags": ["tmp"]}, {"b"}),
+        ({"app_types": ["airflow"], "tags": ["tmp"], "owner_ids": ["ann"]}, set()),
+        ({"tags": ["nobody has this"]}, set()),
+    ],
+)
+def test_all_narrowings_must_be_met(
+    sandbox: Sandbox, client: QlikCloudClient, given: dict[str, Any], selected: set[str]
+) -> None:
+    add(sandbox, "a", appType="airflow", tags=["test"], ownerId="ann")
+    add(sandbox, "b", appType="airflow", tags=["tmp", "x"], ownerId="bob")
+    add(sandbox, "c", appType="dbt", tags=["tmp"], ownerId="ann")
+
+    assert set(run(client, **given)) == selected
+    assert set(sandbox.assets) == {"a", "b", "c"} - selected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "selected"),
+    [
+        ("tmp_.*", {"tmp_orders"}),
+        ("tmp_", set()),
+        (r".*\.bak", {"orders.bak"}),
+        (r"tmp_orders|orders\.bak", {"tmp_orders", "orders.bak"}),
+        ("(?i)TMP.*", {"tmp_orders"}),
+    ],
+)
+def test_a_pattern_matches_the_whole_name(
+    sandbox: Sandbox, client: QlikCloudClient, pattern: str, selected: set[str]
+) -> None:
+    add(sandbox, "tmp_orders", "not_tmp_orders", "orders.bak", "orders_bak")
+
+    assert set(run(client, technical_name_pattern=pattern)) == selected
+
+
+def test_other_data_stores_are_left_alone(sandbox: Sandbox, client: QlikCloudClient) -> None:
+    for store_id in ("second", "other"):
+        sandbox.add_store(id=store_id, name=store_id)
+    add(sandbox, "a")
+    add(sandbox, "b", data_store_id="second")
+    add(sandbox, "c", data_store_id="other")
+
+    assert set(run(client, data_store_ids=["store", "second"])) == {"a", "b"}
+    assert set(sandbox.assets) == {"c"}
+
+
+def test_what_a_tenant_lists_of_another_data_store_is_not_selected() -> None:
+    asset = DataAsset.parse({"id": "a", "dataFreshness": STALE, "dataStoreInfo": {"id": "other"}})
+
+    assert rules().staleness(asset) is None
+    assert rules(data_store_ids=["other"]).staleness(asset) is not None
+
+
+def test_a_data_store_that_does_not_exist_stops_before_any_deletion(
+    sandbox: Sandbox, client: QlikCloudClient
+) -> None:
+    add(sandbox, "a")
+
+    with pytest.raises(QlikNotFoundError):
+        run(client, data_store_ids=["store", "nowhere"])
+
+    assert set(sandbox.assets) == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"data_store_ids": []}, "data_store_ids is empty"),
+        ({"data_store_ids": "store"}, "data_store_ids is empty"),
+        ({"data_store_ids": ["*"]}, "every data store"),
+        ({"data_store_ids": ["store", "*"]}, "every data store"),
+        ({"data_store_ids": [""]}, "is not an id"),
+        ({"undated": "delete"}, "undated is 'skip' or"),
+        ({"app_types": []}, "app_types is empty"),
+        ({"tags": ()}, "tags is empty"),
+        ({"owner_ids": set()}, "owner_ids is empty"),
+        ({"technical_name_pattern": ""}, "1 to 1000 characters"),
+        ({"technical_name_pattern": "a" * 1001}, "1 to 1000 characters"),
+        ({"technical_name_pattern": "*.bak"}, r"'\*.bak' is no regular expression.*'tmp_\.\*'"),
+        ({"technical_name_pattern": "a{99999999999}"}, "is no regular expression"),
+    ],
+)
+def test_rules_that_cannot_be_meant_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(QlikValidationError, match=message):
+        rules(**given)
+
+
+# --- guards ----------------------------------------------------------------------------------------------
+
+
+def test_protected_tags_protect_whatever_is_selected(sandbox: Sandbox, client: QlikCloudClient) -> None:
+    add(sandbox, "a", tags=["tmp"])
+    add(sandbox, "b", tags=["tmp", "keep"])
+
+    assert run(client, guards=DeletionGuards(None, None, frozenset({"keep"})), tags=["tmp"]) == {
+        "a": "deleted"
+    }
+    assert set(sandbox.assets) == {"b"}
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize(
+    ("guards", "message"),
+    [
+        (DeletionGuards(2, None), "3 data assets would be deleted, max_deletions allows 2"),
+        (DeletionGuards(None, 0.29), r"3 of 10 .*max_fraction allows 29.0%"),
+    ],
+)
+def test_too_much_stops_before_the_first_deletion(
+    sandbox: Sandbox, client: QlikCloudClient, guards: DeletionGuards, message: str, dry_run: bool
+) -> None:
+    add(sandbox, "a", "b", "c")
+    add(sandbox, *"defghij", freshness=FRESH)
+
+    with pytest.raises(QlikValidationError, match=message):
+        run(client, guards=guards, dry_run=dry_run)
+
+    assert len(sandbox.assets) == 10
+    assert sandbox.journal.requests("DELETE") == []
+
+
+def test_the_share_is_of_all_data_assets_of_the_data_stores(
+    sandbox: Sandbox, client: QlikCloudClient
+) -> None:
+    add(sandbox, "a", tags=["tmp"])
+    add(sandbox, *"bcdefghij", freshness=FRESH)
+
+    assert run(client, guards=DeletionGuards(None, 0.1), tags=["tmp"]) == {"a": "deleted"}
+
+
+def test_the_share_counts_again_what_is_there_at_the_last_moment(
+    sandbox: Sandbox, client: WatchedClient
+) -> None:
+    add(sandbox, "a")
+    add(sandbox, *"bcdefghij", freshness=FRESH)
+    client.before_second_listing = lambda: QlikCloudClient.delete_data_assets(client, list("bcdefg"))
+
+    with pytest.raises(QlikValidationError, match="1 of 4 data assets would be deleted"):
+        run(client, guards=DeletionGuards(None, 0.2))
+
+    assert "a" in sandbox.assets
+
+
+def test_nothing_is_deleted_before_all_is_listed(sandbox: Sandbox, client: QlikCloudClient) -> None:
+    add(sandbox, *(f"asset {number}" for number in range(250)))
+
+    run(client)
+
+    methods = [entry.method for entry in sandbox.journal.requests()]
+    assert methods == ["GET"] * (len(methods) - 3) + ["DELETE"] * 3
+
+
+# --- a dry run -------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_reads_once_and_deletes_nothing(sandbox: Sandbox, client: QlikCloudClient) -> None:
+    add(sandbox, "a", "b")
+    add(sandbox, "c", freshness=FRESH)
+
+    assert run(client, dry_run=True) == {"a": "deleted", "b": "deleted"}
+    assert len(sandbox.assets) == 3
+    assert [entry.method for entry in sandbox.journal.requests()] == ["GET"]
+
+
+def test_nothing_to_clean_up_is_one_listing(sandbox: Sandbox, client: QlikCloudClient) -> None:
+    add(sandbox, "a", freshness=FRESH)
+
+    assert run(client) == {}
+    assert len(sandbox.journal) == 1
+
+
+def test_running_again_deletes_nothing_more(sandbox: Sandbox, client: QlikCloudClient) -> None:
+    add(sandbox, "a")
+    run(client)
+    sandbox.journal.clear()
+
+    assert run(client) == {}
+    assert sandbox.journal.requests("DELETE") == []
+
+
+# --- results ---------------------------------------------------------------------------------------------
+
+
+def test_results_say_what_why_and_how_old_the_stalest_first(
+    sandbox: Sandbox, client: QlikCloudClient
+) -> None:
+    add(sandbox, "a", freshness="2026-05-02T00:00:00Z")
+    add(sandbox, "b", freshness="2026-04-02T00:00:00Z", description="by a steward")
+    add(sandbox, "c", freshness=None, lastModifiedTime="2026-03-03T00:00:00Z")
+
+    results = list(clean_up_data_assets(client, rules(undated="use_last_modified"), NO_LIMITS))
+
+    assert [result.id for result in results] == ["c", "b", "a"]
+    assert [result.to_json()["why"] for result in results] == [
+        {"rule": "lastModifiedTime", "instant": "2026-03-03T00:00:00.000Z", "age_seconds": 120 * DAY},
+        {"rule": "dataFreshness", "instant": "2026-04-02T00:00:00.000Z", "age_seconds": 90 * DAY},
+        {"rule": "dataFreshness", "instant": "2026-05-02T00:00:00.000Z", "age_seconds": 60 * DAY},
+    ]
+    assert str(results[1]) == (
+        "Data asset b (b) deleted, version 1: dataFreshness is 2026-04-02T00:00:00.000Z, 90.0 days ago"
+    )
+    assert results[1].to_json()["data_asset"]["description"] == "by a steward"
+
+
+def test_the_log_says_how_many_and_which_are_the_stalest(
+    sandbox: Sandbox, client: QlikCloudClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    add(sandbox, "a", "b", tags=["keep"])
+    add(sandbox, "c")
+    add(sandbox, "d", freshness=FRESH)
+
+    with caplog.at_level(logging.INFO):
+        run(client, dry_run=True, guards=DeletionGuards(None, None, frozenset({"keep"})))
+
+    assert (
+        "1 of 4 data assets are stale, not counting 2 that a tag protects: c (dataFreshness is" in caplog.text
+    )
+
+
+# --- what others do meanwhile ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dataFreshness": FRESH},
+        {"tags": ["tmp", "keep"]},
+        {"tags": ["other"]},
+        {"technicalName": "renamed"},
+        {"appType": "dbt"},
+        {"ownerId": "bob"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_is_no_longer_selected_survives(
+    sandbox: Sandbox, client: WatchedClient, change: dict[str, Any]
+) -> None:
+    add(sandbox, "a", "b", appType="airflow", tags=["tmp"], ownerId="ann")
+    client.before_second_listing = lambda: sandbox.touch("a", **change)
+
+    actions = run(
+        client,
+        guards=DeletionGuards(None, None, frozenset({"keep"})),
+        tags=["tmp"],
+        app_types=["airflow"],
+        owner_ids=["ann"],
+        technical_name_pattern="[ab]",
+    )
+
+    assert actions == {"a": "skipped", "b": "deleted"}
+    assert set(sandbox.assets) == {"a"}
+
+
+def test_what_becomes_stale_meanwhile_is_left_for_the_next_run(
+    sandbox: Sandbox, client: WatchedClient
+) -> None:
+    add(sandbox, "a")
+    client.before_second_listing = lambda: add(sandbox, "b")
+
+    assert run(client) == {"a": "deleted"}
+    assert set(sandbox.assets) == {"b"}
+
+
+@pytest.mark.parametrize("unknown_delete_ids", ["refused", "ignored"])
+def test_what_somebody_else_deleted_meanwhile_is_missing(
+    sandbox: Sandbox, client: WatchedClient, unknown_delete_ids: Any
+) -> None:
+    sandbox.settings.unknown_delete_ids = unknown_delete_ids
+    add(sandbox, "a", "b")
+    client.before_second_listing = lambda: QlikCloudClient.delete_data_assets(client, ["a"])
+
+    assert run(client) == {"a": "missing", "b": "deleted"}
+
+
+def test_what_disappears_at_the_last_moment_is_missing(sandbox: Sandbox, client: WatchedClient) -> None:
+    add(sandbox, "a", "b")
+    others = ["a"]
+    client.before_deletion = lambda: others and QlikCloudClient.delete_data_assets(client, [others.pop()])
+
+    assert run(client) == {"a": "missing", "b": "deleted"}
+
+
+def test_if_deleting_takes_long_the_rest_is_looked_at_again(sandbox: Sandbox, client: WatchedClient) -> None:
+    add(sandbox, *(f"{number:03}" for number in range(150)))
+    seconds = iter([0.0, 0.0, 61.0, 61.0, 61.0])
+    client.before_deletion = lambda: sandbox.touch("149", dataFreshness=FRESH)
+
+    results = list(clean_up_data_assets(client, rules(), NO_LIMITS, clock=lambda: next(seconds)))
+
+    assert set(sandbox.assets) == {"149"}
+    assert [result.id for result in results if result.action == "skipped"] == ["149"]
+    assert client.listings == 3
+
+
+def test_a_full_look_at_all_fields_precedes_the_deletion(sandbox: Sandbox, client: QlikCloudClient) -> None:
+    """A tenant that leaves fields out of projections must not make a protected data asset look untagged."""
+    add(sandbox, "a")
+
+    run(client)
+
+    assert ["projections" in entry.query for entry in sandbox.journal.requests(path=LISTING)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"), [("GET", {"status": 503}), ("DELETE", {"status": 503}), ("DELETE", {"status": 403})]
+)
+def test_an_error_that_stays_is_raised_and_nothing_is_deleted(
+    sandbox: Sandbox, client: QlikCloudClient, method: str, kind: dict[str, Any]
+) -> None:
+    add(sandbox, "a")
+    sandbox.add_fault(Fault(kind="status", method=method, times=None, **kind))
+
+    with pytest.raises(QlikCloudError):
+        run(client)
+
+    assert set(sandbox.assets) == {"a"}
+
+
+def test_a_user_without_the_right_is_refused(sandbox: Sandbox) -> None:
+    add(sandbox, "a")
+    key = ApiKey(sandbox.read_only_api_key)
+
+    with (
+        QlikCloudClient(sandbox.url, key, rate_limit_store="memory:") as client,
+        pytest.raises(QlikPermissionError),
+    ):
+        run(client)
+
+
+def test_a_listing_is_a_hundred_per_request(sandbox: Sandbox, client: QlikCloudClient) -> None:
+    add(sandbox, *(f"{number:04}" for number in range(1000)), freshness=FRESH)
+
+    run(client)
+
+    assert len(sandbox.journal) <= 11

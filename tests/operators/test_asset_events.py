@@ -1,0 +1,320 @@
+"""Stamping what the asset events that triggered a run name, with the event objects of the Airflow at hand."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Asset, BaseOperator
+from airflow.utils.session import create_session
+from sqlalchemy import delete, select
+from sqlalchemy.event import listen, remove
+from sqlalchemy.orm import Session
+
+from airflow_provider_qlik_assets.client.errors import QlikNotFoundError, QlikValidationError
+from airflow_provider_qlik_assets.operators.data_assets import QlikUpdateDataFreshnessOperator
+from airflow_provider_qlik_assets.sandbox import Sandbox
+
+try:
+    from airflow.models.asset import AssetEvent
+    from airflow.sdk.api.datamodels._generated import (
+        AssetAliasReferenceAssetEventDagRun,
+        AssetReferenceAssetEventDagRun,
+    )
+    from airflow.sdk.execution_time.comms import AssetEventDagRunReferenceResult
+    from airflow.sdk.execution_time.context import TriggeringAssetEventsAccessor
+except ImportError:
+    from airflow.models.dataset import DatasetEvent as AssetEvent
+    from airflow.models.dataset import DatasetModel
+
+    ON_AIRFLOW_3 = False
+else:
+    ON_AIRFLOW_3 = True
+
+pytestmark = pytest.mark.usefixtures("qlik_conn_id")
+
+BEFORE = "2026-01-01T00:00:00.000Z"
+EVENT = datetime(2026, 2, 1, 6, 30, tzinfo=UTC)
+STAMPED = "2026-02-01T06:30:00.000Z"
+LATER = "2026-02-02T00:00:00.000Z"
+
+
+@pytest.fixture(autouse=True)
+def assets(qlik_sandbox: Sandbox) -> None:
+    for key in "abc":
+        qlik_sandbox.add_asset(id=key, technicalName=key, dataFreshness=BEFORE)
+
+
+def made(
+    extra: Any = None,
+    *,
+    asset_extra: dict[str, Any] | None = None,
+    uri: str = "x://tables/orders",
+    timestamp: datetime = EVENT,
+    aliases: tuple[str, ...] = (),
+) -> Any:
+    """Return an event as Airflow gives it to a task."""
+    if not ON_AIRFLOW_3:
+        event = AssetEvent(extra=extra or {}, timestamp=timestamp)
+        event.__dict__["dataset"] = DatasetModel(uri=uri, extra=asset_extra or {})
+        return event
+    return AssetEventDagRunReferenceResult(
+        asset=AssetReferenceAssetEventDagRun(name=uri, uri=uri, extra=asset_extra or {}),
+        extra=extra or {},
+        source_task_id=None,
+        source_dag_id=None,
+        source_run_id=None,
+        source_map_index=None,
+        source_aliases=[AssetAliasReferenceAssetEventDagRun(name=name) for name in aliases],
+        timestamp=timestamp,
+    )
+
+
+def context(*events: Any) -> Any:
+    """Return the part of a task's context that tells of events."""
+    if ON_AIRFLOW_3:
+        return {"triggering_asset_events": TriggeringAssetEventsAccessor.build(events)}
+    by_uri: dict[str, list[Any]] = {}
+    for event in events:
+        by_uri.setdefault(event.dataset.uri, []).append(event)
+    return {"triggering_dataset_events": by_uri}
+
+
+def operator(**arguments: Any) -> QlikUpdateDataFreshnessOperator:
+    return QlikUpdateDataFreshnessOperator(task_id="stamp", from_asset_events=True, **arguments)
+
+
+def stamp(*events: Any) -> Any:
+    return operator().execute(context(*events))
+
+
+def freshness(sandbox: Sandbox) -> dict[str, str]:
+    return {key: asset["dataFreshness"] for key, asset in sandbox.assets.items()}
+
+
+@pytest.mark.parametrize(
+    ("event", "stamped"),
+    [
+        (made({"qlik_data_asset_id": "a"}), "a"),
+        (made({"qlik_data_asset_ids": ["a", "c"]}), "ac"),
+        (made({"qlik_data_asset_id": "a", "qlik_data_asset_ids": ["a", "b"]}), "ab"),
+        (made(asset_extra={"qlik_data_asset_id": "a"}), "a"),
+        (made(asset_extra={"qlik_data_asset_ids": ["b", "c"]}), "bc"),
+        (made({"rows": 5}, asset_extra={"qlik_data_asset_id": "a"}), "a"),
+        (made({"qlik_data_asset_id": "b"}, asset_extra={"qlik_data_asset_id": "a"}), "b"),
+    ],
+)
+def test_what_an_event_or_its_asset_names_is_stamped(qlik_sandbox: Sandbox, event: Any, stamped: str) -> None:
+    result = stamp(event)
+
+    assert freshness(qlik_sandbox) == {key: STAMPED if key in stamped else BEFORE for key in "abc"}
+    assert result["counts"] == {"updated": len(stamped)}
+
+
+def test_the_instant_that_an_event_tells_goes_before_its_own(qlik_sandbox: Sandbox) -> None:
+    stamp(made({"qlik_data_asset_id": "a", "data_freshness": "2026-01-31T01:00:00+01:00"}))
+
+    assert freshness(qlik_sandbox)["a"] == "2026-01-31T00:00:00.000Z"
+
+
+@pytest.mark.parametrize("newest", [0, 1, 2])
+def test_of_several_events_the_newest_instant_counts(qlik_sandbox: Sandbox, newest: int) -> None:
+    instants = [BEFORE, BEFORE, BEFORE]
+    instants[newest] = LATER
+    stamp(
+        *(
+            made({"qlik_data_asset_id": "a", "data_freshness": instant}, uri=f"x://tables/{number % 2}")
+            for number, instant in enumerate(instants)
+        )
+    )
+
+    assert freshness(qlik_sandbox)["a"] == LATER
+    assert len(qlik_sandbox.journal.requests("PATCH")) == 1
+
+
+def test_freshness_never_goes_back(qlik_sandbox: Sandbox) -> None:
+    qlik_sandbox.touch("a", dataFreshness=LATER)
+
+    assert stamp(made({"qlik_data_asset_id": "a"}))["counts"] == {"unchanged": 1}
+    assert freshness(qlik_sandbox)["a"] == LATER
+
+
+def test_running_again_writes_nothing(qlik_sandbox: Sandbox) -> None:
+    events = [made({"qlik_data_asset_id": key}) for key in "abc"]
+    stamp(*events)
+    qlik_sandbox.journal.clear()
+
+    assert stamp(*events)["counts"] == {"unchanged": 3}
+    assert qlik_sandbox.journal.requests("PATCH") == []
+
+
+def test_events_that_name_none_are_counted(qlik_sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        stamp(
+            made({"qlik_data_asset_id": "a"}),
+            made({"rows": 5}, uri="x://tables/b"),
+            made({"qlik_data_asset_ids": []}, uri="x://tables/c"),
+        )
+
+    assert "Asset events: 3, of which 2 name no data asset; data assets to stamp: 1." in caplog.text
+    assert freshness(qlik_sandbox) == {"a": STAMPED, "b": BEFORE, "c": BEFORE}
+
+
+@pytest.mark.skipif(not ON_AIRFLOW_3, reason="Airflow 2 gives no events of aliases")
+def test_an_event_that_came_through_an_alias_counts_once(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        stamp(made({"qlik_data_asset_id": "a"}, aliases=("loads", "all")))
+
+    assert "Asset events: 1," in caplog.text
+
+
+def test_what_a_watcher_reports_is_not_stamped(qlik_sandbox: Sandbox) -> None:
+    """Otherwise a watcher of Qlik would report the stamp, and the stamp of that, without end."""
+    payload = {"id": "a", "data_freshness": LATER}
+    event = made({"from_trigger": True, "payload": payload}, asset_extra={"qlik_data_asset_id": "a"})
+
+    assert stamp(event) == {"counts": {}, "results": []}
+    assert qlik_sandbox.journal.requests() == []
+
+
+@pytest.mark.parametrize("nothing", [{}, context()], ids=["no key", "no events"])
+def test_a_run_without_events_succeeds_without_a_request(
+    qlik_sandbox: Sandbox, caplog: pytest.LogCaptureFixture, nothing: Any
+) -> None:
+    with caplog.at_level(logging.INFO):
+        assert operator().execute(nothing) == {"counts": {}, "results": []}
+
+    assert "not triggered by asset events" in caplog.text
+    assert qlik_sandbox.journal.requests() == []
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"qlik_data_asset_id": "*"}, "name each one"),
+        ({"qlik_data_asset_id": 5}, "not int"),
+        ({"qlik_data_asset_id": ""}, "is not an id"),
+        ({"qlik_data_asset_ids": "b"}, "qlik_data_asset_ids is a list"),
+        ({"qlik_data_asset_ids": ["b", None]}, "not NoneType"),
+        ({"qlik_data_asset_id": "b", "data_freshness": "yesterday"}, "not an instant"),
+    ],
+)
+def test_an_event_that_cannot_be_read_fails_the_task_after_the_others_were_stamped(
+    qlik_sandbox: Sandbox, extra: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=f"x://tables/bad: .*{message}"):
+        stamp(made(extra, uri="x://tables/bad"), made({"qlik_data_asset_id": "a"}))
+
+    assert freshness(qlik_sandbox) == {"a": STAMPED, "b": BEFORE, "c": BEFORE}
+
+
+def test_one_that_does_not_exist_fails_the_task_after_the_others_were_stamped(qlik_sandbox: Sandbox) -> None:
+    with pytest.raises(QlikNotFoundError, match="gone"):
+        stamp(made({"qlik_data_asset_ids": ["gone", "a"]}))
+
+    assert freshness(qlik_sandbox)["a"] == STAMPED
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"data_asset_ids": ["a"]}, "neither data_asset_ids nor"),
+        ({"data_freshness": LATER}, "neither data_asset_ids nor"),
+        ({"allow_backwards": "maybe"}, "allow_backwards is true or false"),
+    ],
+)
+def test_arguments_that_contradict_the_events_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(QlikValidationError, match=message):
+        operator(**arguments)
+
+
+def test_without_ids_or_events_nothing_says_what_to_stamp() -> None:
+    with pytest.raises(QlikValidationError, match="Give data_asset_ids or from_asset_events=True"):
+        QlikUpdateDataFreshnessOperator(task_id="stamp")
+
+
+# --- in a real run ---------------------------------------------------------------------------------------
+
+
+class Publish(BaseOperator):
+    """Tell in an asset event which data asset was loaded until when."""
+
+    def execute(self, context: Any) -> None:
+        for outlet in self.outlets:
+            context["outlet_events"][outlet].extra = {
+                "qlik_data_asset_id": outlet.uri[-1],
+                "data_freshness": STAMPED,
+            }
+
+
+@contextmanager
+def runs_consume_all_events(dag_id: str) -> Iterator[None]:
+    """Do what the scheduler does with a run that events trigger, and ``dag.test()`` does not."""
+    from airflow.models.dagrun import DagRun  # noqa: PLC0415 - after the fixtures have set up the database
+
+    name = "consumed_asset_events" if ON_AIRFLOW_3 else "consumed_dataset_events"
+
+    def consume(session: Session, *ignored: Any) -> None:
+        for run in session.new:
+            if isinstance(run, DagRun) and run.dag_id == dag_id:
+                with session.no_autoflush:
+                    getattr(run, name).extend(session.scalars(select(AssetEvent)).all())
+
+    listen(Session, "before_flush", consume)
+    try:
+        yield
+    finally:
+        remove(Session, "before_flush", consume)
+
+
+def run_both(run_dag: Any, producer: DAG, consumer: DAG) -> None:
+    """Run a DAG that updates assets, and then one that is scheduled on them."""
+    if not ON_AIRFLOW_3:
+        DAG.bulk_write_to_db([producer, consumer])
+    assert run_dag(producer).state == "success"
+    with runs_consume_all_events(consumer.dag_id):
+        assert run_dag(consumer).state == "success"
+
+
+@pytest.fixture(autouse=True)
+def no_events_of_other_tests(request: pytest.FixtureRequest) -> None:
+    """Forget the events in Airflow's database, if the test uses it."""
+    if "airflow_db" in request.fixturenames:
+        request.getfixturevalue("airflow_db")
+        with create_session() as session:
+            session.execute(delete(AssetEvent))
+
+
+def test_a_run_that_events_triggered(qlik_sandbox: Sandbox, run_dag: Any) -> None:
+    tables = [Asset(uri=f"x://tables/{key}") for key in "ab"]
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    with DAG("loads", start_date=start, schedule=None) as loads:
+        Publish(task_id="publish", outlets=tables)
+    with DAG("keeps_fresh", start_date=start, schedule=tables) as keeps_fresh:
+        operator()
+
+    run_both(run_dag, loads, keeps_fresh)
+
+    assert freshness(qlik_sandbox) == {"a": STAMPED, "b": STAMPED, "c": BEFORE}
+
+
+def test_the_example(qlik_sandbox: Sandbox, run_dag: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "example_dags")
+    import freshness_from_assets as example  # noqa: PLC0415 - parsed when the test runs
+
+    for table in ("orders", "stores"):
+        qlik_sandbox.add_asset(
+            id=f"your-{table}-data-asset-id", technicalName=table, dataFreshness="2025-01-01T00:00:00Z"
+        )
+    started = datetime.now(UTC)
+
+    run_both(run_dag, example.load_sales_dag, example.freshness_from_assets_dag)
+
+    stamped = freshness(qlik_sandbox)
+    assert stamped["your-orders-data-asset-id"] == "2026-01-31T06:30:00.000Z"
+    assert datetime.fromisoformat(stamped["your-stores-data-asset-id"]) > started - timedelta(seconds=1)
