@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pendulum
 
@@ -105,4 +105,12 @@ def freshness_to_json(freshness: Freshness) -> dict[str, str | None]:
     return {
         data_asset_id: format_instant(instant) if instant else None
         for data_asset_id, instant in freshness.items()
+    }
+
+
+def waiting_result(freshness: Freshness, condition: FreshnessCondition) -> dict[str, Any]:
+    """Return the result of a wait as plain JSON: ``{"freshness": {id: instant}, "waited_for": instant}``."""
+    return {
+        "freshness": freshness_to_json(freshness),
+        "waited_for": format_instant(condition.fresh_since),
     }

@@ -32,7 +32,7 @@ from airflow_provider_qlik_assets.client.json_patch import (
     same_json,
 )
 from airflow_provider_qlik_assets.client.models import DataAsset
-from airflow_provider_qlik_assets.client.paging import Page, listing
+from airflow_provider_qlik_assets.client.paging import Page, ReadPage, listing
 from airflow_provider_qlik_assets.client.rate_limit import DEFAULT_MAX_WAIT_SECONDS, RateLimiter, RateLimits
 from airflow_provider_qlik_assets.client.rate_limit_stores import Store, open_store
 from airflow_provider_qlik_assets.client.retry import RetryPolicy
@@ -248,6 +248,41 @@ class QlikCloudClient:
         :param sort: API names of fields to sort by, with a leading ``-`` to sort descending; ``None`` leaves
             the order open.
         """
+        read_page = self._page_reader(data_store_ids, projections)
+        return listing(read_page, sort=_comma_separated("sort", sort) if sort else None)
+
+    def read_page(
+        self,
+        data_store_ids: str | Iterable[str] = "*",
+        number: int = 0,
+        *,
+        projections: Sequence[str] | None = None,
+        sort: Sequence[str] | None = None,
+    ) -> Page:
+        """Return one page of up to 100 data assets, as it is at that moment.
+
+        For who knows how to deal with pages that shift between two readings; all others use
+        :meth:`list_data_assets`, which takes the same arguments.
+
+        :param number: number of the page, from 0.
+        """
+        order = _comma_separated("sort", sort) if sort else None
+        return self._page_reader(data_store_ids, projections)(number, order)
+
+    # --- users -------------------------------------------------------------------------------------------
+
+    def me(self) -> dict[str, Any]:
+        """Return the user of the credentials (``GET /api/v1/users/me``)."""
+        document = self._send("GET", ME_PATH).document
+        if not isinstance(document, dict):
+            raise _not_expected(ME_PATH, "a user")
+        return document
+
+    # --- plumbing ----------------------------------------------------------------------------------------
+
+    def _page_reader(
+        self, data_store_ids: str | Iterable[str], projections: Sequence[str] | None
+    ) -> ReadPage:
         ids = [data_store_ids] if isinstance(data_store_ids, str) else list(data_store_ids)
         if not ids:
             raise QlikValidationError('No data store is given: name some, or "*" for all.')
@@ -261,18 +296,7 @@ class QlikCloudClient:
             params = {**options, "limit": "100", "page": str(number)} | ({"sort": order} if order else {})
             return _page(self._send("GET", path, params=params), path)
 
-        return listing(read_page, sort=_comma_separated("sort", sort) if sort else None)
-
-    # --- users -------------------------------------------------------------------------------------------
-
-    def me(self) -> dict[str, Any]:
-        """Return the user of the credentials (``GET /api/v1/users/me``)."""
-        document = self._send("GET", ME_PATH).document
-        if not isinstance(document, dict):
-            raise _not_expected(ME_PATH, "a user")
-        return document
-
-    # --- plumbing ----------------------------------------------------------------------------------------
+        return read_page
 
     def _send(self, method: str, path: str, **options: Any) -> Answer:
         transport, authenticator = self._connect()

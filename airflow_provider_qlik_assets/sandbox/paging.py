@@ -69,7 +69,7 @@ def sort_fields(text: str | None, fields: Sequence[str], settings: SandboxSettin
     wrong = [name for name in asked if name.removeprefix("-") not in set(fields) - UNSORTABLE]
     if wrong:
         raise SandboxError(400, *(f"sort: {name!r} is no field to sort by" for name in wrong))
-    return asked
+    return () if settings.sort_ignored else asked
 
 
 def page_of(

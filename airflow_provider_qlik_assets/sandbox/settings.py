@@ -66,6 +66,7 @@ class SandboxSettings(BaseModel):
         "absent", description="How a page says that there is no next or previous page."
     )
     sort_refused: bool = Field(False, description="400 for any sort.")
+    sort_ignored: bool = Field(False, description="Any sort that makes sense leaves the order as it is.")
     all_stores_refused: bool = Field(False, description="403 for the store list '*'.")
 
     unset_fields: Literal["absent", "null"] = "absent"

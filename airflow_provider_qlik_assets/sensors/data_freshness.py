@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import (
     BaseSensorOperator,
     PokeReturnValue,
     conf,
+    get_listener_manager,
 )
 
 from airflow_provider_qlik_assets.arguments import (
@@ -30,7 +31,7 @@ from airflow_provider_qlik_assets.catalog.waiting import (
     MISSING_ADVICE,
     FreshnessCondition,
     check_match,
-    freshness_to_json,
+    waiting_result,
 )
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
@@ -66,7 +67,7 @@ class QlikDataFreshnessSensor(BaseSensorOperator):
     :param deferrable: whether to wait in the triggerer; Airflow's ``[operators] default_deferrable`` if not
         given.
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
-    :return: ``{"freshness": {id: instant}}``.
+    :return: ``{"freshness": {id: instant}, "waited_for": instant}``, the latter being ``fresh_since``.
     """
 
     template_fields: Collection[str] = (
@@ -139,8 +140,10 @@ class QlikDataFreshnessSensor(BaseSensorOperator):
                 poll_interval=max(_SHORTEST_POLL_SECONDS, float(self.poke_interval)),
                 deadline=format_instant(started + timedelta(seconds=self.timeout)),
                 missing_ok=condition.missing_ok,
+                ends_task=self._may_end_in_the_triggerer(),
             ),
             method_name="execute_complete",
+            kwargs={"waited_for": format_instant(condition.fresh_since)},
             timeout=timedelta(seconds=self.timeout) + _TIMEOUT_MARGIN,
         )
 
@@ -161,25 +164,53 @@ class QlikDataFreshnessSensor(BaseSensorOperator):
             finally:
                 hook.close()
         if condition.is_met(freshness):
-            return PokeReturnValue(is_done=True, xcom_value={"freshness": freshness_to_json(freshness)})
+            return PokeReturnValue(is_done=True, xcom_value=waiting_result(freshness, condition))
         self.log.info("Data assets are %s.", condition.describe_stale(freshness))
         return PokeReturnValue(is_done=False)
 
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:  # noqa: ARG002
+    def execute_complete(
+        self,
+        context: Context,  # noqa: ARG002 - Airflow's signature
+        event: dict[str, Any] | None = None,
+        waited_for: str | None = None,
+    ) -> dict[str, Any]:
         """Return what the trigger found, or end the task as it says.
 
+        :param event: payload of the trigger's event.
+        :param waited_for: the instant that the trigger was told to wait for.
         :raises AirflowSensorTimeout: the data assets did not become fresh in time.
         :raises AirflowFailException: no retry can succeed.
         """
         event = event if isinstance(event, dict) else {}
         status, freshness, message = (event.get(name) for name in ("status", "freshness", "message"))
         if status == "success" and isinstance(freshness, dict):
-            return {"freshness": freshness}
+            # Dag.test() does not pass on what the sensor was deferred with.
+            return {
+                "freshness": freshness,
+                "waited_for": waited_for or format_instant(self._condition().fresh_since),
+            }
         if status == "timeout":
             self._end(AirflowSensorTimeout(message))
         if status == "error":
             self._end(AirflowFailException(message))
         self._end(AirflowException(f"The trigger ended with an event that says nothing: {event!r}."))
+
+    def _may_end_in_the_triggerer(self) -> bool:
+        """Return whether nothing would be left for a worker to do but to return the result."""
+        return (
+            self.has_dag()  # type: ignore[no-untyped-call]
+            and self.do_xcom_push
+            and not self.multiple_outputs
+            and not self.outlets
+            and not any(self.iter_mapped_dependants())
+            and self._post_execute_hook is None
+            and all(
+                getattr(type(self), name) is getattr(QlikDataFreshnessSensor, name)
+                for name in ("execute_complete", "post_execute")
+            )
+            and not get_listener_manager().has_listeners
+            and conf.get("core", "xcom_backend").rpartition(".")[2] == "BaseXCom"
+        )
 
     def _condition(self) -> FreshnessCondition:
         """Return what to wait for, from the rendered arguments."""

@@ -1,50 +1,109 @@
-"""Wait for the freshness of data assets in the triggerer, without a worker slot."""
+"""Wait for the freshness of data assets in the triggerer, without a worker slot.
+
+All triggers of a connection and interval share one poll (see :mod:`.shared_feed`). From Airflow 3.3 they join
+the triggerer's shared stream; before, and whenever ``run()`` is called, they share the poll all the same.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Sequence
+from abc import abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Iterable, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import pendulum
-from airflow.providers.common.compat.sdk import AirflowNotFoundException
-from airflow.triggers.base import BaseTrigger, TriggerEvent
-from asgiref.sync import sync_to_async
+from airflow.providers.common.compat.triggers import BaseEventTrigger
+from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_qlik_assets.arguments import as_seconds
+from airflow_provider_qlik_assets.catalog.changes import ALL_STORES, Interest
+from airflow_provider_qlik_assets.catalog.deletion import check_ids
+from airflow_provider_qlik_assets.catalog.edges import FreshnessEdges
 from airflow_provider_qlik_assets.catalog.waiting import (
     MISSING_ADVICE,
     Freshness,
     FreshnessCondition,
     freshness_to_json,
+    waiting_result,
 )
-from airflow_provider_qlik_assets.client.errors import QlikApiError, QlikCloudError, QlikNotFoundError
+from airflow_provider_qlik_assets.client.errors import QlikNotFoundError, QlikValidationError
 from airflow_provider_qlik_assets.client.instants import parse_instant
-from airflow_provider_qlik_assets.failures import PERMANENT_ERRORS
-from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook
+from airflow_provider_qlik_assets.triggers.freshness_memory import FreshnessMemory
+from airflow_provider_qlik_assets.triggers.shared_feed import (
+    SHORTEST_INTERVAL_SECONDS,
+    News,
+    Subscription,
+    subscribe,
+)
 
-_LONGEST_BACK_OFF_SECONDS = 600.0
+# A trigger that fires at once may be faster than the scheduler, which then takes the task for failed.
+_SHORTEST_WAIT_SECONDS = 10.0
+# Until then the triggerer has written an event to Airflow's database.
+_SECONDS_UNTIL_WRITTEN = 2.0
 
 
-class QlikDataFreshnessTrigger(BaseTrigger):
-    """Poll data assets until they are fresh, then fire once.
+class _FeedTrigger(BaseEventTrigger):
+    """A trigger that reads the feed of its connection and interval."""
+
+    qlik_conn_id: str
+    poll_interval: float
+
+    def shared_stream_key(self) -> Hashable:
+        """Return what the triggers have in common that share a poll."""
+        return (__name__, self.qlik_conn_id, self.poll_interval)
+
+    @classmethod
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncGenerator[News, None]:
+        """Yield something whenever the feed has news."""
+        async with (
+            subscribe(kwargs["qlik_conn_id"], kwargs["poll_interval"]) as subscription,
+            aclosing(subscription.feed.changes()) as changes,
+        ):
+            async for news in changes:
+                yield news
+
+    @abstractmethod
+    def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncGenerator[TriggerEvent, None]:
+        """Yield the events of this trigger.
+
+        :param shared_stream: yields something whenever the feed has news.
+        """
+
+    async def run(self) -> AsyncGenerator[TriggerEvent, None]:
+        """Yield the events of this trigger where Airflow does not share streams."""
+        async with (
+            aclosing(self.open_shared_stream(self.serialize()[1])) as stream,
+            aclosing(self.filter_shared_stream(stream)) as events,
+        ):
+            async for event in events:
+                yield event
+
+
+class QlikDataFreshnessTrigger(_FeedTrigger):
+    """Wait until data assets are fresh, then fire once.
 
     The payload is ``{"status": ..., "freshness": {id: instant}, "message": ...}``, the status one of
     ``success``, ``timeout`` and ``error``.
-    The trigger sleeps before its first poll (whoever defers to it has just polled) and after every error.
-    It only reads. Errors that no retry can heal end the wait; all others are tried again until the deadline.
+    It waits for a poll that begins after its own start (whoever defers to it has just polled), and looks once
+    more at the deadline. It only reads. Errors that no retry can heal end the wait; all others are tried
+    again until the deadline.
 
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
     :param data_asset_ids: ids of the data assets.
     :param fresh_since: RFC 3339 instant; a ``dataFreshness`` equal to it counts.
     :param match: whether ``all`` or ``any`` of them must be fresh.
-    :param data_store_ids: ids of the data stores that hold them, where known.
-    :param poll_interval: seconds between polls.
+    :param data_store_ids: ids of the data stores that hold them, where known; of use if the user of the
+        connection may not list all data stores.
+    :param poll_interval: seconds between polls, at least 1.
     :param deadline: RFC 3339 instant at which to give up; ``None`` waits for ever.
     :param missing_ok: whether to wait for a data asset that does not exist, too.
+    :param ends_task: whether the task may end with success right in the triggerer, with the sensor's result
+        as its XCom, so that no worker has to be started.
     :raises QlikValidationError: if an argument is wrong; that is before the task is deferred.
     """
+
+    supports_triggerer_queue = True
 
     def __init__(
         self,
@@ -57,6 +116,7 @@ class QlikDataFreshnessTrigger(BaseTrigger):
         poll_interval: float = 60.0,
         deadline: str | None = None,
         missing_ok: bool = False,
+        ends_task: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.condition = FreshnessCondition.parse(data_asset_ids, fresh_since, match, missing_ok)
@@ -64,11 +124,13 @@ class QlikDataFreshnessTrigger(BaseTrigger):
         self.data_asset_ids = list(self.condition.data_asset_ids)
         self.fresh_since = fresh_since
         self.match = match
-        self.data_store_ids = list(data_store_ids) if data_store_ids is not None else None
-        self.poll_interval = as_seconds(poll_interval, "poll_interval")
+        self.data_store_ids = check_ids(data_store_ids) if data_store_ids is not None else None
+        self.poll_interval = _checked_interval(poll_interval)
         self.deadline = deadline
         self._deadline = parse_instant(deadline) if deadline is not None else None
         self.missing_ok = missing_ok
+        self.ends_task = ends_task
+        self._reported = ""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, JSON values without secrets."""
@@ -83,65 +145,174 @@ class QlikDataFreshnessTrigger(BaseTrigger):
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
                 "missing_ok": self.missing_ok,
+                "ends_task": self.ends_task,
             },
         )
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
+    async def filter_shared_stream(
+        self, shared_stream: AsyncIterator[Any]
+    ) -> AsyncGenerator[TriggerEvent, None]:
         """Yield the one event."""
-        hook = QlikCloudHook(self.qlik_conn_id)
-        freshness: Freshness = {}
-        failures = 0
-        problem = ""
-        wait = self.poll_interval
-        try:
-            while True:
-                await asyncio.sleep(self._seconds_to_sleep(wait))
-                try:
-                    client = await hook.aget_conn()
-                    freshness = await sync_to_async(self.condition.read, thread_sensitive=False)(client)
-                except PERMANENT_ERRORS as error:
-                    yield self._event("error", freshness, str(error))
-                    return
-                except QlikNotFoundError as error:
-                    yield self._event("error", freshness, f"{error} {MISSING_ADVICE}")
-                    return
-                except AirflowNotFoundException as error:
-                    yield self._event("error", freshness, f"{error}. Define it for the triggerer, too.")
-                    return
-                except Exception as error:  # whatever it is may pass, and the deadline bounds it
-                    failures += 1
-                    wait = self._back_off(failures, error)
-                    problem = f" The last poll failed: {error}"
-                    known = isinstance(error, QlikCloudError)
-                    self.log.warning("%s Polling again in about %.0f s.", error, wait, exc_info=not known)
-                else:
-                    failures = 0
-                    problem = ""
-                    wait = self.poll_interval * random.uniform(0.9, 1.1)  # noqa: S311 - jitter
-                    if self.condition.is_met(freshness):
-                        yield self._event("success", freshness, "The data assets are fresh.")
-                        return
-                    self.log.info("Data assets are %s.", self.condition.describe_stale(freshness))
-                if self._seconds_left() <= 0:
-                    stale = self.condition.describe_stale(freshness) if freshness else "never read"
-                    yield self._event("timeout", freshness, f"Timed out; data assets are {stale}.{problem}")
-                    return
-        finally:
-            hook.close()
+        interest = Interest(
+            ids=frozenset(self.data_asset_ids), store_ids=frozenset(self.data_store_ids or ())
+        )
+        async with subscribe(self.qlik_conn_id, self.poll_interval, interest) as subscription:
+            event = await self._event(subscription, shared_stream)
+        yield event
 
-    def _seconds_left(self) -> float:
+    async def _event(self, subscription: Subscription, shared_stream: AsyncIterator[Any]) -> TriggerEvent:
+        not_before = asyncio.get_running_loop().time() + min(_SHORTEST_WAIT_SECONDS, self.poll_interval)
+        try:
+            async with asyncio.timeout(self._seconds_left()):
+                async with aclosing(subscription.read(shared_stream)) as all_news:
+                    async for news in all_news:
+                        if event := self._judge(news):
+                            await asyncio.sleep(not_before - asyncio.get_running_loop().time())
+                            return event
+        except TimeoutError:
+            news = await subscription.look_again()
+            return self._judge(news) or self._time_out(news)
+        raise RuntimeError("The triggerer ended the shared stream.")
+
+    def _judge(self, news: News) -> TriggerEvent | None:
+        """Return the event if the wait is over."""
+        freshness = self._freshness(news)
+        if news.is_hopeless:
+            return _event("error", freshness, news.problem)
+        for key in self.data_asset_ids:
+            error = news.snapshot.errors.get(key) if news.snapshot else None
+            if isinstance(error, QlikNotFoundError) and not self.missing_ok:
+                return _event("error", freshness, f"{error} {MISSING_ADVICE}")
+            if error and not isinstance(error, QlikNotFoundError):
+                return _event("error", freshness, str(error))
+        if news.snapshot is not None and self.condition.is_met(freshness):
+            # Only a triggerer sets the id. Dag.test() has none, and cannot end a task by itself.
+            if self.ends_task and self.trigger_id is not None:
+                return TaskSuccessEvent(xcoms={"return_value": waiting_result(freshness, self.condition)})
+            return _event("success", freshness, "The data assets are fresh.")
+        self._report(news.problem or f"Data assets are {self.condition.describe_stale(freshness)}.")
+        return None
+
+    def _time_out(self, news: News) -> TriggerEvent:
+        freshness = self._freshness(news)
+        stale = self.condition.describe_stale(freshness) if news.snapshot else "never read"
+        problem = f" The last poll failed: {news.problem}" if news.problem else ""
+        return _event("timeout", freshness, f"Timed out; data assets are {stale}.{problem}")
+
+    def _freshness(self, news: News) -> Freshness:
+        if news.snapshot is None:
+            return {}
+        states = news.snapshot.states
+        return {key: states[key].freshness if key in states else None for key in self.data_asset_ids}
+
+    def _report(self, message: str) -> None:
+        """Log what is new; with thousands of others the feed changes often."""
+        if message != self._reported:
+            self._reported = message
+            self.log.info("%s", message)
+
+    def _seconds_left(self) -> float | None:
         if self._deadline is None:
-            return float("inf")
+            return None
         return (self._deadline - pendulum.now("UTC")).total_seconds()
 
-    def _seconds_to_sleep(self, wait: float) -> float:
-        return max(0.0, min(wait, self._seconds_left()))
 
-    def _back_off(self, failures: int, error: Exception) -> float:
-        longest = min(_LONGEST_BACK_OFF_SECONDS, self.poll_interval * 2.0 ** min(failures, 10))
-        asked = (error.retry_after if isinstance(error, QlikApiError) else None) or 0.0
-        return max(self.poll_interval, asked, random.uniform(0, longest))  # noqa: S311 - jitter
+class QlikDataFreshnessEventTrigger(_FeedTrigger):
+    """Fire for every change of ``dataFreshness``; for an ``AssetWatcher`` (Airflow 3).
 
-    @staticmethod
-    def _event(status: str, freshness: Freshness, message: str) -> TriggerEvent:
-        return TriggerEvent({"status": status, "freshness": freshness_to_json(freshness), "message": message})
+    The payload is ``{"id", "data_freshness", "previous", "version", "technical_name"}``. Changes are what
+    counts, not states: the first poll only takes note. Between two polls, several changes of a data asset
+    count as one. A new data asset is a change once it has a ``dataFreshness``; a deleted one is none.
+
+    From Airflow 3.3 what was seen last is kept in the state store of the asset, and a change that is made
+    while no triggerer runs fires afterwards. Each change fires at least once: one that was fired in the last
+    seconds before a triggerer died may fire again. Before Airflow 3.3, changes between the last poll
+    before and the first poll after a restart do not fire.
+
+    :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
+    :param data_asset_ids: ids of the data assets; ``None`` watches all of the data stores.
+    :param data_store_ids: ids of data stores; ``None`` watches all of the tenant. With ``data_asset_ids``,
+        the data stores that hold these, where known.
+    :param poll_interval: seconds between polls, at least 1.
+    :param asset_name: name of the Airflow asset that is watched. Airflow would take the triggers of two
+        assets for one if they had the same arguments.
+    :raises QlikValidationError: if an argument is wrong.
+    """
+
+    def __init__(
+        self,
+        *,
+        qlik_conn_id: str,
+        data_asset_ids: Sequence[str] | None = None,
+        data_store_ids: Sequence[str] | None = None,
+        poll_interval: float = 60.0,
+        asset_name: str,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.qlik_conn_id = qlik_conn_id
+        self.data_asset_ids = _some_ids(data_asset_ids, "data_asset_ids")
+        self.data_store_ids = _some_ids(data_store_ids, "data_store_ids")
+        self.poll_interval = _checked_interval(poll_interval)
+        self.asset_name = asset_name
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments, JSON values without secrets."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "qlik_conn_id": self.qlik_conn_id,
+                "data_asset_ids": self.data_asset_ids,
+                "data_store_ids": self.data_store_ids,
+                "poll_interval": self.poll_interval,
+                "asset_name": self.asset_name,
+            },
+        )
+
+    async def filter_shared_stream(
+        self, shared_stream: AsyncIterator[Any]
+    ) -> AsyncGenerator[TriggerEvent, None]:
+        """Yield an event per change."""
+        stores = frozenset(self.data_store_ids or ())
+        if self.data_asset_ids is not None:
+            edges = FreshnessEdges(ids=self.data_asset_ids)
+            interest = Interest(ids=frozenset(self.data_asset_ids), store_ids=stores)
+        else:
+            edges = FreshnessEdges(stores=stores or {ALL_STORES})
+            interest = Interest(stores=frozenset(edges.stores))
+        memory = FreshnessMemory(getattr(self, "asset_state_store", None), edges, self.log)
+        await memory.recall()
+        problem = ""
+        async with (
+            subscribe(self.qlik_conn_id, self.poll_interval, interest) as subscription,
+            aclosing(subscription.read(shared_stream)) as all_news,
+        ):
+            async for news in all_news:
+                told = problem
+                problem = news.problem or (edges.problems(news.snapshot) if news.snapshot else "")
+                if problem not in ("", told):
+                    self.log.warning("%s It is tried again.", problem)
+                if news.snapshot is None:
+                    continue
+                changes = edges.find(news.snapshot)
+                for change in changes:
+                    yield TriggerEvent(change.to_json())
+                if changes:
+                    await asyncio.sleep(_SECONDS_UNTIL_WRITTEN)
+                await memory.keep()
+
+
+def _event(status: str, freshness: Freshness, message: str) -> TriggerEvent:
+    return TriggerEvent({"status": status, "freshness": freshness_to_json(freshness), "message": message})
+
+
+def _checked_interval(poll_interval: float) -> float:
+    return max(SHORTEST_INTERVAL_SECONDS, as_seconds(poll_interval, "poll_interval"))
+
+
+def _some_ids(ids: str | Iterable[str] | None, name: str) -> list[str] | None:
+    if ids is None:
+        return None
+    checked = check_ids(ids)
+    if not checked:
+        raise QlikValidationError(f"{name} is empty: name some, or leave it out.")
+    return checked

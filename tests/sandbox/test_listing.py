@@ -144,6 +144,13 @@ def test_any_sort_can_be_refused(sandbox: Sandbox, api) -> None:
     assert api.list().status_code == 200
 
 
+def test_sorting_may_be_ignored(sandbox: Sandbox, api, five: list[str]) -> None:
+    unsorted = api.list().json()["data"]
+    sandbox.settings.sort_ignored = True
+    assert api.list(sort="-name").json()["data"] == api.list(sort="name").json()["data"] == unsorted
+    assert api.list(sort="tags").status_code == 400
+
+
 def test_a_sorted_listing_follows_changes(sandbox: Sandbox, api, five: list[str]) -> None:
     assert keys(api.list(sort="-version"))[0] == "a"
     sandbox.touch("c", name="new")

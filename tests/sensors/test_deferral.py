@@ -42,7 +42,7 @@ def seconds_until(instant: str) -> float:
 def test_fresh_already_is_not_deferred(make_sensor: MakeSensor, qlik_sandbox: Sandbox) -> None:
     qlik_sandbox.touch("a", dataFreshness=FRESH)
 
-    assert make_sensor(deferrable=True).execute({}) == {"freshness": {"a": FRESH}}
+    assert make_sensor(deferrable=True).execute({}) == {"freshness": {"a": FRESH}, "waited_for": SINCE}
     assert len(qlik_sandbox.journal.requests()) == 1
 
 
@@ -70,8 +70,10 @@ def test_trigger_gets_what_the_sensor_was_given(make_sensor: MakeSensor, qlik_sa
         "data_store_ids": ["s"],
         "poll_interval": 30.0,
         "missing_ok": True,
+        "ends_task": False,
     }
     assert deferred.method_name == "execute_complete"
+    assert deferred.kwargs == {"waited_for": SINCE}
     json.dumps(arguments)
 
 
@@ -136,7 +138,13 @@ def test_lenient_sensor_is_skipped_before_it_is_deferred(make_sensor: MakeSensor
 
 
 def test_success(make_sensor: MakeSensor) -> None:
-    assert make_sensor().execute_complete({}, FOUND) == {"freshness": {"a": FRESH}}
+    result = make_sensor(max_age=60).execute_complete({}, FOUND, waited_for=SINCE)
+
+    assert result == {"freshness": {"a": FRESH}, "waited_for": SINCE}
+
+
+def test_success_where_airflow_drops_the_arguments(make_sensor: MakeSensor) -> None:
+    assert make_sensor().execute_complete({}, FOUND)["waited_for"] == SINCE
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_waits(
         look(wait.output, "{{ ti.xcom_pull('wait')['freshness']['a'] }}")
 
     assert run_dag(dag).state == "success"
-    assert seen == [({"freshness": {"a": FRESH}}, FRESH)]
+    assert seen == [({"freshness": {"a": FRESH}, "waited_for": SINCE}, FRESH)]
     assert len(qlik_sandbox.journal.requests()) >= 2
 
 

@@ -7,11 +7,19 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik_assets.sandbox import Sandbox
+from airflow_provider_qlik_assets.triggers import data_freshness, shared_feed
 from airflow_provider_qlik_assets.triggers.data_freshness import QlikDataFreshnessTrigger
 
 SINCE = "2026-01-31T06:30:00.000Z"
 
 MakeTrigger = Callable[..., QlikDataFreshnessTrigger]
+
+
+@pytest.fixture(autouse=True)
+def intervals_may_be_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let tests poll more often than once a second."""
+    monkeypatch.setattr(shared_feed, "SHORTEST_INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(data_freshness, "SHORTEST_INTERVAL_SECONDS", 0.01)
 
 
 @pytest.fixture

@@ -86,6 +86,7 @@ async def test_leaving_the_generator_closes_the_client(
     await anext(events)
 
     await events.aclose()
+    await asyncio.sleep(0.01)
 
     assert len(closed) == 1
 

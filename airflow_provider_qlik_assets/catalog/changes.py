@@ -1,0 +1,289 @@
+"""What changes in the catalog, for about one request each time that one looks.
+
+The listing of data assets, the last modified first, shows on its first page what has changed since it was
+last read. So a :class:`ChangeFeed` reads page by page until a page holds nothing new, and besides just once
+each data asset that is new to the feed. Where a tenant refuses that listing or does not sort it, the feed
+lists the stores concerned or reads single data assets, whichever takes fewer requests.
+
+Deletions do not show in such a listing, only in its total. When that is smaller than it should be, and once
+an hour in any case, everything of interest is read again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_provider_qlik_assets.catalog.recent import STATE_FIELDS, AssetState, Watermark, is_in_order
+from airflow_provider_qlik_assets.client.errors import (
+    QlikApiError,
+    QlikBadRequestError,
+    QlikNotFoundError,
+    QlikPermissionError,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_qlik_assets.client.client import QlikCloudClient
+
+logger = logging.getLogger(__name__)
+
+ALL_STORES = "*"
+_OLDEST_FIRST, _NEWEST_FIRST = "lastModifiedTime", "-lastModifiedTime"
+_REFUSALS = (QlikBadRequestError, QlikPermissionError, QlikNotFoundError)
+_SECONDS_BETWEEN_CHECKS = 3600.0
+_POLLS_BETWEEN_CHECKS = 10
+_MOST_STORES = 100  # their ids are part of one URL
+
+Stores = str | tuple[str, ...]
+"""``"*"``, or ids of data stores."""
+
+
+@dataclass(frozen=True)
+class Interest:
+    """What the readers of a feed want to know.
+
+    :param ids: ids of data assets.
+    :param store_ids: ids of data stores that hold these, as far as known.
+    :param stores: ids of data stores all of whose data assets are of interest; ``"*"`` among them is all.
+    """
+
+    ids: frozenset[str] = frozenset()
+    store_ids: frozenset[str] = frozenset()
+    stores: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a feed knows. Mappings that are the same object in two snapshots have not changed.
+
+    :param states: data assets by id.
+    :param errors: what Qlik Cloud answered to the id of a data asset or store of interest: that there is no
+        such thing, or that the user may not see it. An id that is neither here nor in ``states`` has not been
+        read yet.
+    :param stores: data stores of interest all of whose data assets are in ``states``.
+    """
+
+    states: Mapping[str, AssetState]
+    errors: Mapping[str, QlikApiError]
+    stores: frozenset[str] = frozenset()
+
+
+class ChangeFeed:
+    """Follow the changes of data assets. One thread at a time may use it.
+
+    :param clock: seconds on a clock that never goes back.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._states: dict[str, AssetState] = {}
+        self._errors: dict[str, QlikApiError] = {}
+        self._followed: set[str] = set()  # ids that the listing keeps up to date
+        self._complete: set[str] = set()  # stores all of whose data assets are followed
+        self._refused: dict[str, QlikApiError | None] = {}  # "*", "stores" and "sort"
+        self._told: set[str] = set()
+        self._listed: Stores | None = None
+        self._pages = 1
+        self._total: int | None = None
+        self._watermark = Watermark()
+        self._order_is_proven = False
+        self._suspects_deletions = False
+        self._checked_at = clock()
+        self._polls_since_check = _POLLS_BETWEEN_CHECKS
+
+    def poll(self, client: QlikCloudClient, interest: Interest) -> Snapshot:
+        """Read what has changed and what is new to the feed; return all that is known.
+
+        :raises QlikCloudError: a request failed; the next poll goes on where this one has stopped.
+        """
+        states, errors = self._states, self._errors
+        self._states, self._errors = dict(states), dict(errors)
+        try:
+            self._check_if_due()
+            if not self._follow(client, interest):
+                self._start_anew()
+            self._read_what_is_missing(client, interest)
+        finally:
+            self._states = states if self._states == states else self._states
+            self._errors = errors if self._errors == errors else self._errors
+        return Snapshot(self._states, self._errors, frozenset(self._complete))
+
+    # --- the listing, the last modified first ------------------------------------------------------------
+
+    def _follow(self, client: QlikCloudClient, interest: Interest) -> bool:
+        """Read what has changed; return whether the tenant offers a listing that shows it."""
+        while "sort" not in self._refused and (stores := self._listable(interest)):
+            if stores != self._listed:
+                self._start_anew(stores)
+            try:
+                return self._read_news(client, interest, stores)
+            except _REFUSALS as refusal:
+                self._find_out_what_is_refused(client, stores, refusal)
+        return False
+
+    def _listable(self, interest: Interest) -> Stores | None:
+        """Return the stores to list, all if possible; ``None`` if there is nothing that may be listed."""
+        if ALL_STORES not in self._refused:
+            return ALL_STORES
+        known = (self._states[key].store_id for key in interest.ids if key in self._states)
+        stores = {*interest.store_ids, *interest.stores, *filter(None, known)} - {ALL_STORES}
+        if "stores" in self._refused or not 0 < len(stores) <= _MOST_STORES:
+            return None
+        return tuple(sorted(stores))
+
+    def _find_out_what_is_refused(
+        self, client: QlikCloudClient, stores: Stores, refusal: QlikApiError
+    ) -> None:
+        if isinstance(refusal, QlikBadRequestError):
+            try:
+                self._pages = client.read_page(stores, projections=STATE_FIELDS).pages
+            except _REFUSALS as error:
+                refusal = error
+            else:
+                self._refuse("sort", f"The tenant does not sort data assets ({refusal})", refusal)
+                return
+        self._refuse_to_list(stores, refusal)
+
+    def _refuse_to_list(self, stores: Stores, error: QlikApiError) -> None:
+        every = stores == ALL_STORES
+        what = "all data stores" if every else f"the data stores {', '.join(stores)}"
+        self._refuse(
+            ALL_STORES if every else "stores", f"The data assets of {what} cannot be listed ({error})", error
+        )
+
+    def _refuse(self, what: str, why: str, error: QlikApiError | None = None) -> None:
+        self._refused[what] = error
+        if what not in self._told:
+            self._told.add(what)
+            logger.warning("%s. Changes are found all the same, with more requests.", why)
+
+    def _read_news(self, client: QlikCloudClient, interest: Interest, stores: Stores) -> bool:
+        """Read pages until one holds nothing new; return whether the tenant sorts them."""
+        began, mark = self._clock(), self._watermark
+        newest, created, total, stood_still = mark.newest, 0, 0, True
+        for number in itertools.count():
+            page = client.read_page(stores, number, projections=STATE_FIELDS, sort=[_NEWEST_FIRST])
+            states = [AssetState.of(asset) for asset in page.items]
+            self._pages = page.pages
+            if not self._is_sorted(client, stores, states):
+                self._refuse("sort", "The tenant ignores by what data assets are to be sorted")
+                return False
+            if number == 0 and states:
+                newest = max(filter(None, (states[0].modified, newest)))
+            # A deletion moves others to a page that was read already: then the next poll reads all again.
+            stood_still &= page.total >= total
+            total = page.total
+            may_go_on = mark.started and states and number + 1 < page.pages
+            goes_on = may_go_on and (mark.is_above(states[-1]) or self._is_new(states[-1]))
+            created += sum(self._is_created(state) for state in states)
+            self._take(states)
+            if not goes_on:
+                break
+            if not interest.stores and number >= len(interest.ids):
+                # So much has changed that it takes fewer requests to read what is of interest.
+                self._followed.clear()
+                break
+        if stood_still:
+            mark.advance(newest, began, self._clock())
+        self._suspects_deletions |= self._total is not None and total < self._total + created
+        self._total = total
+        return True
+
+    def _is_sorted(self, client: QlikCloudClient, stores: Stores, states: list[AssetState]) -> bool:
+        """Return whether states are in order, and by the sort instead of by chance.
+
+        Data assets that nobody modified since they were created may be in order without any sorting.
+        """
+        if not is_in_order(states):
+            return False
+        if self._order_is_proven or self._pages <= 1 or not states:
+            return True
+        page = client.read_page(stores, projections=STATE_FIELDS, sort=[_OLDEST_FIRST])
+        oldest = [AssetState.of(asset) for asset in page.items]
+        self._order_is_proven = states[0].modified != oldest[0].modified
+        return is_in_order(oldest[::-1]) and is_in_order([states[-1], oldest[0]])
+
+    def _is_new(self, state: AssetState) -> bool:
+        return self._states.get(state.id) != state
+
+    def _is_created(self, state: AssetState) -> bool:
+        return state.id not in self._states and self._watermark.is_created_after(state)
+
+    def _take(self, states: Iterable[AssetState]) -> None:
+        for state in states:
+            if not state.is_older_than(self._states.get(state.id)):
+                self._states[state.id] = state
+            self._errors.pop(state.id, None)
+            self._followed.add(state.id)
+
+    # --- what the listing does not show ------------------------------------------------------------------
+
+    def _check_if_due(self) -> None:
+        """From time to time trust nothing that was read before."""
+        self._polls_since_check += 1
+        now = self._clock()
+        if now - self._checked_at >= _SECONDS_BETWEEN_CHECKS or (
+            self._suspects_deletions and self._polls_since_check >= _POLLS_BETWEEN_CHECKS
+        ):
+            self._checked_at, self._polls_since_check = now, 0
+            self._refused.clear()
+            self._start_anew()
+
+    def _start_anew(self, stores: Stores | None = None) -> None:
+        """Follow a listing from now on, or none."""
+        self._listed = stores
+        self._total = None
+        self._watermark = Watermark()
+        self._order_is_proven = False
+        self._suspects_deletions = False
+        self._followed.clear()
+        self._complete.clear()
+
+    def _read_what_is_missing(self, client: QlikCloudClient, interest: Interest) -> None:
+        """Read what is of interest and is not followed."""
+        if ALL_STORES not in self._complete:
+            for store in sorted(interest.stores - self._complete):
+                self._list_completely(client, store)
+        listable = self._listable(interest)
+        if listable and sum(key not in self._followed for key in interest.ids) > self._pages + 1:
+            self._list_completely(client, listable)
+        for key in interest.ids - self._followed:
+            self._read_one(client, key)
+
+    def _list_completely(self, client: QlikCloudClient, stores: Stores) -> None:
+        found = set()
+        try:
+            for asset in client.list_data_assets(stores, projections=STATE_FIELDS):
+                self._take([AssetState.of(asset)])
+                found.add(asset.id or "")
+        except _REFUSALS as error:
+            if isinstance(stores, str):
+                self._errors[stores] = error
+            else:
+                self._refuse_to_list(stores, error)
+            return
+        if stores == ALL_STORES:
+            for key in self._states.keys() - found:  # deleted, or in no store
+                del self._states[key]
+                self._followed.discard(key)
+        self._complete.update([stores] if isinstance(stores, str) else stores)
+
+    def _read_one(self, client: QlikCloudClient, key: str) -> None:
+        """Read a data asset that may be in no listing, or not exist at all."""
+        try:
+            state = AssetState.of(client.get_data_asset(key, projections=STATE_FIELDS))
+        except _REFUSALS as error:
+            self._states.pop(key, None)
+            self._errors[key] = error
+            # It would show when it is created; anywhere, so that other listings might not hold it.
+            if self._listed == ALL_STORES:
+                self._followed.add(key)
+        else:
+            self._take([state])
+            listed = self._listed or ()
+            if not (state.store_id and (listed == ALL_STORES or state.store_id in listed)):
+                self._followed.discard(key)

@@ -1,0 +1,98 @@
+"""Which data assets became fresher, or staler, since one last looked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pendulum
+
+from airflow_provider_qlik_assets.catalog.changes import ALL_STORES, Snapshot
+from airflow_provider_qlik_assets.catalog.recent import AssetState
+from airflow_provider_qlik_assets.client.errors import QlikNotFoundError
+from airflow_provider_qlik_assets.client.instants import format_instant
+
+
+@dataclass(frozen=True)
+class FreshnessChange:
+    """That a data asset has another ``dataFreshness`` than before.
+
+    :param state: the data asset as it is.
+    :param previous: the ``dataFreshness`` that it had; ``None`` for none, and for a new data asset.
+    """
+
+    state: AssetState
+    previous: pendulum.DateTime | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return ``{"id", "data_freshness", "previous", "version", "technical_name"}``."""
+        freshness = self.state.freshness
+        return {
+            "id": self.state.id,
+            "data_freshness": format_instant(freshness) if freshness else None,
+            "previous": format_instant(self.previous) if self.previous else None,
+            "version": self.state.version,
+            "technical_name": self.state.technical_name,
+        }
+
+
+class FreshnessEdges:
+    """Find changes of ``dataFreshness`` by comparing what is with what was seen last.
+
+    :param ids: ids of the data assets to look at; those that were never seen before are taken note of.
+    :param stores: in place of ids, the data stores all of whose data assets are looked at, ``"*"`` for all.
+        The first snapshot is taken note of; what comes later is new.
+    """
+
+    def __init__(self, *, ids: Iterable[str] | None = None, stores: Collection[str] = ()) -> None:
+        self.ids = None if ids is None else tuple(ids)
+        self.stores = frozenset(stores)
+        self.seen: dict[str, pendulum.DateTime | None] = {}
+        self.has_begun = False
+        # Ids whose entry in ``seen`` has changed since the reader of this last emptied it.
+        self.updated: set[str] = set()
+        self._looked_at: Snapshot | None = None
+
+    def find(self, snapshot: Snapshot) -> list[FreshnessChange]:
+        """Return the changes since the last call."""
+        old, self._looked_at = self._looked_at, snapshot
+        if old is not None and old.states is snapshot.states and old.errors is snapshot.errors:
+            return []
+        changes = self._among_ids(snapshot) if self.ids is not None else self._in_stores(snapshot)
+        return [change for change in changes if change is not None]
+
+    def problems(self, snapshot: Snapshot) -> str:
+        """Return why some of it cannot be looked at, or nothing."""
+        errors = (snapshot.errors.get(key) for key in self.ids or sorted(self.stores))
+        return " ".join(str(error) for error in errors if error is not None)
+
+    def _among_ids(self, snapshot: Snapshot) -> Iterable[FreshnessChange | None]:
+        for key in self.ids or ():
+            if key in snapshot.states:
+                yield self._compare(snapshot.states[key], is_new=False)
+            elif isinstance(snapshot.errors.get(key), QlikNotFoundError) and key not in self.seen:
+                self._note(key, None)
+
+    def _in_stores(self, snapshot: Snapshot) -> Iterable[FreshnessChange | None]:
+        if ALL_STORES not in snapshot.stores and not self.stores <= snapshot.stores:
+            self._looked_at = None
+            return
+        for state in snapshot.states.values():
+            if ALL_STORES in self.stores or state.store_id in self.stores:
+                yield self._compare(state, is_new=self.has_begun)
+        self.has_begun = True
+
+    def _compare(self, state: AssetState, *, is_new: bool) -> FreshnessChange | None:
+        """Return the change of a data asset, if it has been seen before, or is new since."""
+        if state.id in self.seen and self.seen[state.id] == state.freshness:
+            return None
+        was_seen, previous = state.id in self.seen, self.seen.get(state.id)
+        self._note(state.id, state.freshness)
+        if was_seen or (is_new and state.freshness is not None):
+            return FreshnessChange(state, previous)
+        return None
+
+    def _note(self, key: str, freshness: pendulum.DateTime | None) -> None:
+        self.seen[key] = freshness
+        self.updated.add(key)

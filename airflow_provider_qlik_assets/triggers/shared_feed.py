@@ -1,0 +1,218 @@
+"""One poll of Qlik Cloud for all triggers of a process that use the same connection at the same interval.
+
+The feed lives in the event loop of the triggerer. Its requests are made in a worker thread; the loop is never
+blocked. It begins with its first subscriber and ends with its last one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+from asgiref.sync import sync_to_async
+
+from airflow_provider_qlik_assets.catalog.changes import ChangeFeed, Interest, Snapshot
+from airflow_provider_qlik_assets.client.errors import QlikApiError, QlikCloudError
+from airflow_provider_qlik_assets.failures import PERMANENT_ERRORS
+from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook
+
+logger = logging.getLogger(__name__)
+
+SHORTEST_INTERVAL_SECONDS = 1.0
+_LONGEST_BACK_OFF_SECONDS = 600.0
+_LONGEST_LAST_LOOK_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class News:
+    """What a feed tells its subscribers.
+
+    :param snapshot: all that is known; ``None`` if no poll since the subscription has succeeded.
+    :param problem: why the last poll failed; empty if it did not.
+    :param is_hopeless: whether no poll can succeed before somebody mends something.
+    """
+
+    snapshot: Snapshot | None = None
+    problem: str = ""
+    is_hopeless: bool = False
+
+
+class SharedFeed:
+    """Poll Qlik Cloud as long as somebody wants to know.
+
+    :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
+    :param poll_interval: seconds between polls.
+    """
+
+    def __init__(self, qlik_conn_id: str, poll_interval: float) -> None:
+        self._conn_id = qlik_conn_id
+        self._interval = max(SHORTEST_INTERVAL_SECONDS, poll_interval)
+        self.news = News()
+        self._subscriptions: set[Subscription] = set()
+        self._begun = self._ended = self._succeeded = 0  # numbers of polls, from 1
+        self._changed, self._polled, self._hurry = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._task = asyncio.create_task(self._poll_for_ever())
+
+    async def changes(self) -> AsyncGenerator[News, None]:
+        """Yield the news, now and whenever they have changed."""
+        told = None
+        while True:
+            changed = self._changed
+            if self.news is not told:
+                told = self.news
+                yield told
+            else:
+                await changed.wait()
+
+    async def _until_polled(self, number: int) -> None:
+        while self._ended < number:
+            await self._polled.wait()
+
+    async def _poll_for_ever(self) -> None:
+        hook, changes = QlikCloudHook(self._conn_id), ChangeFeed()
+        failures, wait = 0, self._interval
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                await self._pause(wait, may_hurry=not failures)
+                began = loop.time()
+                self._hurry.clear()
+                self._begun += 1
+                try:
+                    client = await hook.aget_conn()
+                    # From a triggerer, only threads of asgiref reach the supervisor on every Airflow.
+                    poll = sync_to_async(changes.poll, thread_sensitive=False)
+                    snapshot = await poll(client, self._interest())
+                except Exception as error:  # noqa: BLE001 - it may pass, and must not end the others' wait
+                    failures += 1
+                    wait = self._back_off(failures, error)
+                    self._tell(self._failure(error, wait))
+                    if self.news.is_hopeless:
+                        hook.close()  # so that the connection is looked up again: it may have been mended
+                else:
+                    failures = 0
+                    wait = self._interval * random.uniform(0.9, 1.0) - (loop.time() - began)  # noqa: S311
+                    self._succeeded = self._begun
+                    self._tell(News(snapshot))
+                self._ended = self._begun
+                self._polled.set()
+                self._polled = asyncio.Event()
+        finally:
+            hook.close()
+
+    async def _pause(self, seconds: float, *, may_hurry: bool) -> None:
+        shortest = min(SHORTEST_INTERVAL_SECONDS, self._interval)
+        seconds = max(shortest, seconds)
+        await asyncio.sleep(shortest if may_hurry else seconds)
+        if may_hurry:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), seconds - shortest)
+
+    def _tell(self, news: News) -> None:
+        old = self.news
+        if (
+            news.snapshot is not None
+            and old.snapshot is not None
+            and news.snapshot.states is old.snapshot.states
+            and news.snapshot.errors is old.snapshot.errors
+            and news.snapshot.stores == old.snapshot.stores
+        ):
+            news = replace(news, snapshot=old.snapshot)
+        if news != old:
+            self.news = news
+            self._changed.set()
+            self._changed = asyncio.Event()
+
+    def _failure(self, error: Exception, wait: float) -> News:
+        hopeless = isinstance(error, (*PERMANENT_ERRORS, AirflowNotFoundException))
+        problem = str(error) or repr(error)
+        if isinstance(error, AirflowNotFoundException):
+            problem += ". Define it for the triggerer, too."
+        known = hopeless or isinstance(error, QlikCloudError)
+        logger.warning("%s Polling again in about %.0f s.", problem, wait, exc_info=not known)
+        return News(self.news.snapshot, problem, hopeless)
+
+    def _back_off(self, failures: int, error: Exception) -> float:
+        longest = min(_LONGEST_BACK_OFF_SECONDS, self._interval * 2.0 ** min(failures, 10))
+        asked = (error.retry_after if isinstance(error, QlikApiError) else None) or 0.0
+        return max(self._interval, asked, random.uniform(0, longest))  # noqa: S311 - jitter
+
+    def _interest(self) -> Interest:
+        interests = [subscription.interest for subscription in self._subscriptions]
+        return Interest(
+            ids=frozenset().union(*(interest.ids for interest in interests)),
+            store_ids=frozenset().union(*(interest.store_ids for interest in interests)),
+            stores=frozenset().union(*(interest.stores for interest in interests)),
+        )
+
+
+class Subscription:
+    """One reader's part of a feed.
+
+    :param feed: the feed.
+    :param interest: what the reader wants to know.
+    """
+
+    def __init__(self, feed: SharedFeed, interest: Interest) -> None:
+        self.feed = feed
+        self.interest = interest
+        self._first_poll = feed._begun + 1
+
+    @property
+    def news(self) -> News:
+        """What the feed knows, as of a poll that began after the subscription."""
+        news = self.feed.news
+        return news if self.feed._succeeded >= self._first_poll else replace(news, snapshot=None)
+
+    async def read(self, wake_ups: AsyncIterator[Any]) -> AsyncGenerator[News, None]:
+        """Yield the news as of the first poll, and whenever they may have changed.
+
+        :param wake_ups: yields something whenever the feed has news.
+        """
+        await self.feed._until_polled(self._first_poll)
+        yield self.news
+        async for _ in wake_ups:
+            yield self.news
+
+    async def look_again(self) -> News:
+        """Return the news as of another poll, made as soon as possible, unless polls fail at present."""
+        if not self.feed.news.problem:
+            self.feed._hurry.set()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(
+                    self.feed._until_polled(self.feed._begun + 1), _LONGEST_LAST_LOOK_SECONDS
+                )
+        return self.news
+
+
+_feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, float], SharedFeed]] = (
+    WeakKeyDictionary()
+)
+
+
+@contextlib.asynccontextmanager
+async def subscribe(
+    qlik_conn_id: str, poll_interval: float, interest: Interest | None = None
+) -> AsyncIterator[Subscription]:
+    """Take part in the feed of a connection and interval; without subscribers there is none."""
+    feeds = _feeds.setdefault(asyncio.get_running_loop(), {})
+    key = (qlik_conn_id, poll_interval)
+    feed = feeds.get(key)
+    if feed is None:
+        feed = feeds[key] = SharedFeed(qlik_conn_id, poll_interval)
+    subscription = Subscription(feed, interest or Interest())
+    feed._subscriptions.add(subscription)
+    try:
+        yield subscription
+    finally:
+        feed._subscriptions.discard(subscription)
+        if not feed._subscriptions and feeds.get(key) is feed:
+            del feeds[key]
+            feed._task.cancel()

@@ -1,0 +1,526 @@
+"""The change feed: nothing is missed, for about one request a poll."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_qlik_assets.catalog.changes import ChangeFeed, Interest, Snapshot
+from airflow_provider_qlik_assets.client import QlikCloudClient, QlikServerError
+from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
+from airflow_provider_qlik_assets.client.paging import Page
+from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
+
+OLD = "2026-01-01T00:00:00.000Z"
+NEW = "2026-02-01T00:00:00.000Z"
+NEWER = "2026-03-01T00:00:00.000Z"
+
+
+class Reader:
+    """A feed, its client, and what its readers are interested in."""
+
+    def __init__(self, client: QlikCloudClient, sandbox: Sandbox, clock: Any) -> None:
+        self.client = client
+        self.feed = ChangeFeed(clock=clock)
+        self.interest = Interest()
+        self._sandbox = sandbox
+        self._clock = clock
+
+    def wait_for(self, *ids: str, stores: tuple[str, ...] = ()) -> Reader:
+        self.interest = Interest(ids=frozenset(ids), store_ids=frozenset(stores))
+        return self
+
+    def wait_for_all_of(self, *stores: str) -> Reader:
+        self.interest = Interest(stores=frozenset(stores))
+        return self
+
+    def poll(self, seconds: float = 60.0) -> Snapshot:
+        """Poll some seconds after the last time."""
+        self._clock.sleep(seconds)
+        return self.feed.poll(self.client, self.interest)
+
+    def freshness(self, seconds: float = 60.0) -> dict[str, str | None]:
+        """Poll; return the freshness of what is of interest and exists."""
+        states = self.poll(seconds).states
+        return {
+            key: format_instant(states[key].freshness) if states[key].freshness else None
+            for key in sorted(self.interest.ids or states)
+            if key in states
+        }
+
+    def requests(self, seconds: float = 60.0) -> int:
+        """Poll; return how many requests that took."""
+        self._sandbox.journal.clear()
+        self.poll(seconds)
+        return len(self._sandbox.journal)
+
+
+@pytest.fixture
+def reader(client: QlikCloudClient, sandbox: Sandbox, clock: Any) -> Reader:
+    return Reader(client, sandbox, clock)
+
+
+def seed(sandbox: Sandbox, count: int, store: str = "store", **fields: Any) -> list[str]:
+    """Put data assets in place, the last one modified last; return their ids."""
+    return [
+        sandbox.add_asset(
+            store,
+            id=f"{store}-{number:04}",
+            technicalName=f"{store}-{number}",
+            dataFreshness=OLD,
+            **{"lastModifiedTime": f"2026-01-01T00:{number // 60:02}:{number % 60:02}Z", **fields},
+        )["id"]
+        for number in range(count)
+    ]
+
+
+# --- requests ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [0, 1, 100])
+def test_one_page_takes_one_request_a_poll(reader: Reader, sandbox: Sandbox, count: int) -> None:
+    reader.wait_for(*seed(sandbox, count))
+
+    assert [reader.requests() for _ in range(3)] == [1, 1, 1]
+
+
+def test_many_pages_take_one_request_a_poll_once_the_feed_has_begun(reader: Reader, sandbox: Sandbox) -> None:
+    reader.wait_for(*seed(sandbox, 450))
+
+    # The first page, the proof that it is sorted, and a listing of all; that reads its first page twice.
+    assert [reader.requests() for _ in range(4)] == [1 + 1 + 6, 1, 1, 1]
+
+
+def test_few_data_assets_are_read_one_by_one(reader: Reader, sandbox: Sandbox) -> None:
+    reader.wait_for(*seed(sandbox, 450)[:3])
+
+    assert [reader.requests() for _ in range(3)] == [1 + 1 + 3, 1, 1]
+
+
+def test_newcomers_are_read_once(reader: Reader, sandbox: Sandbox) -> None:
+    ids = seed(sandbox, 450)
+    reader.wait_for(ids[0])
+    reader.poll()
+    reader.wait_for(*ids[:3])
+
+    assert [reader.requests() for _ in range(2)] == [1 + 2, 1]
+
+
+def test_known_ones_need_not_be_read_for_newcomers(reader: Reader, sandbox: Sandbox) -> None:
+    ids = seed(sandbox, 450)
+    reader.wait_for(*ids[:300])
+    reader.poll()
+    reader.wait_for(*ids)
+
+    assert reader.requests() == 1
+
+
+def test_a_change_does_not_cost_a_request_more(reader: Reader, sandbox: Sandbox) -> None:
+    reader.wait_for(*seed(sandbox, 450)[:3])
+    reader.poll()
+    sandbox.touch("store-0000", dataFreshness=NEW)
+
+    assert reader.requests() == 1
+
+
+def test_a_flood_of_changes_is_not_read_for_the_sake_of_a_few(reader: Reader, sandbox: Sandbox) -> None:
+    ids = seed(sandbox, 1000)
+    reader.wait_for(ids[5])
+    reader.poll()
+    reader.poll()
+    for key in ids:
+        sandbox.touch(key, dataFreshness=NEW)
+    sandbox.journal.clear()
+
+    assert reader.freshness() == {"store-0005": NEW}
+    assert len(sandbox.journal) <= 3
+
+
+# --- nothing is missed ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [0, 449])
+def test_changes_are_seen(reader: Reader, sandbox: Sandbox, number: int) -> None:
+    key = seed(sandbox, 450)[number]
+    reader.wait_for(key)
+
+    seen = [reader.freshness()]
+    for instant in (NEW, OLD, NEWER, None):
+        sandbox.touch(key, dataFreshness=instant)
+        seen.append(reader.freshness())
+
+    assert seen == [{key: OLD}, {key: NEW}, {key: OLD}, {key: NEWER}, {key: None}]
+
+
+def test_more_changes_than_a_page_holds_are_seen(reader: Reader, sandbox: Sandbox) -> None:
+    ids = seed(sandbox, 450)
+    reader.wait_for(*ids)
+    reader.poll()
+    reader.poll()
+    for key in ids[:250]:
+        sandbox.touch(key, dataFreshness=NEW)
+
+    assert set(reader.freshness().values()) == {NEW, OLD}
+    assert sum(instant == NEW for instant in reader.freshness().values()) == 250
+
+
+@pytest.mark.parametrize("seconds", [0.0, -5.0])
+def test_a_change_that_shows_late_is_seen(reader: Reader, sandbox: Sandbox, seconds: float) -> None:
+    """It bears the instant of the newest one known, or an earlier one, and comes behind a page of others."""
+    stamp = parse_instant("2026-01-02T00:00:00Z")
+    ids = seed(sandbox, 150, lastModifiedTime=format_instant(stamp))
+    reader.wait_for(*ids, "zz-late")
+    reader.poll()
+    sandbox.add_asset(
+        "store",
+        id="zz-late",
+        technicalName="late",
+        dataFreshness=NEW,
+        lastModifiedTime=format_instant(stamp.add(seconds=seconds)),
+        createdTime=OLD,
+    )
+
+    assert reader.freshness(5.0)["zz-late"] == NEW
+
+
+def test_equal_instants_do_not_cost_requests_for_ever(reader: Reader, sandbox: Sandbox) -> None:
+    reader.wait_for(*seed(sandbox, 450, lastModifiedTime=OLD))
+    for _ in range(2):
+        reader.poll()
+
+    # The order of equals proves nothing, so the proof is asked for again.
+    assert [reader.requests() for _ in range(3)] == [2, 2, 2]
+
+
+def between_pages(client: QlikCloudClient, after_page: int, action: Callable[[], object]) -> None:
+    """Do something once, right after a page was read."""
+    read_page, done = client.read_page, []
+
+    def read(stores: Any, number: int = 0, **options: Any) -> Page:
+        page = read_page(stores, number, **options)
+        if number == after_page and not done and options.get("sort") == ["-lastModifiedTime"]:
+            done.append(action())
+        return page
+
+    client.read_page = read  # type: ignore[method-assign]
+
+
+def test_changes_while_paging_are_seen(reader: Reader, sandbox: Sandbox) -> None:
+    ids = seed(sandbox, 450)
+    reader.wait_for(*ids)
+    reader.poll()
+    reader.poll()
+    for key in ids[:250]:
+        sandbox.touch(key, dataFreshness=NEW)
+    between_pages(reader.client, 0, lambda: [sandbox.touch(key, dataFreshness=NEWER) for key in ids[250:]])
+    reader.poll()
+
+    freshness = reader.freshness()
+    assert {freshness[key] for key in ids[:250]} == {NEW}
+    assert {freshness[key] for key in ids[250:]} == {NEWER}
+
+
+def test_deletions_while_paging_hide_nothing(reader: Reader, sandbox: Sandbox) -> None:
+    seed(sandbox, 450)
+    ids = [f"new-{number:04}" for number in range(250)]
+    reader.wait_for(*ids)
+    reader.poll()
+    # So that everything was just read again because of a deletion, and will not be so soon.
+    reader.client.delete_data_assets(["store-0001"])
+    for _ in range(3):
+        reader.poll()
+    for number, key in enumerate(ids):
+        stamp = f"2026-01-02T00:{number // 60:02}:{number % 60:02}Z"
+        sandbox.add_asset("store", id=key, technicalName=key, lastModifiedTime=stamp, createdTime=stamp)
+    # The data assets that page 2 begins with move to page 1, which was read already.
+    between_pages(reader.client, 1, lambda: reader.client.delete_data_assets(ids[50:150]))
+    reader.poll()
+
+    assert set(ids[:50]) <= reader.poll().states.keys()
+
+
+def test_a_replica_that_lags_behind_does_not_turn_back_time(reader: Reader, sandbox: Sandbox) -> None:
+    (key,) = seed(sandbox, 1)
+    reader.wait_for(key)
+    reader.poll()
+    old = {"data": [sandbox.assets[key]], "pages": 1, "total": 1}
+    sandbox.touch(key, dataFreshness=NEW)
+    reader.poll()
+    sandbox.add_fault(Fault(kind="status", status=200, body=old))
+
+    assert reader.freshness() == {key: NEW}
+
+
+def test_created_data_assets_are_seen(reader: Reader, sandbox: Sandbox) -> None:
+    seed(sandbox, 450)
+    reader.wait_for("new")
+    missing = reader.poll()
+    requests = reader.requests()
+    sandbox.add_asset("store", id="new", technicalName="new", dataFreshness=NEW)
+
+    assert str(missing.errors["new"]).startswith("Qlik trace id")
+    assert requests == 1
+    assert reader.freshness() == {"new": NEW}
+    assert "new" not in reader.poll().errors
+
+
+def test_recreated_data_assets_are_seen(reader: Reader, sandbox: Sandbox, client: QlikCloudClient) -> None:
+    reader.wait_for(seed(sandbox, 450)[3])
+    sandbox.touch("store-0003", description="version 2")
+    reader.poll()
+    client.delete_data_assets(["store-0003"])
+    sandbox.add_asset("store", id="store-0003", technicalName="again", dataFreshness=NEW)
+
+    assert reader.freshness() == {"store-0003": NEW}
+
+
+@pytest.mark.parametrize("created", [0, 1])
+def test_deletions_are_noticed_by_the_total(
+    reader: Reader, sandbox: Sandbox, client: QlikCloudClient, created: int
+) -> None:
+    reader.wait_for(seed(sandbox, 450)[3])
+    reader.poll()
+    client.delete_data_assets(["store-0003"])
+    for _ in range(created):
+        sandbox.add_asset("store", technicalName="new")
+    polls = [reader.poll() for _ in range(2)]
+
+    assert "store-0003" in polls[-1].errors
+    assert "store-0003" not in polls[-1].states
+
+
+def test_many_deletions_do_not_cost_many_requests(
+    reader: Reader, sandbox: Sandbox, client: QlikCloudClient
+) -> None:
+    ids = seed(sandbox, 450)
+    reader.wait_for(*ids[:3])
+    reader.poll()
+    requests = 0
+    for key in ids[100:120]:
+        client.delete_data_assets([key])
+        requests += reader.requests()
+
+    assert requests <= 20 + 2 * (1 + 3)
+
+
+def test_what_the_listing_does_not_show_is_seen_within_an_hour(reader: Reader, sandbox: Sandbox) -> None:
+    (key, *_) = seed(sandbox, 450)
+    reader.wait_for(key)
+    reader.poll()
+    stamp = sandbox.assets[key]["lastModifiedTime"]
+    reader.client.delete_data_assets([key])
+    sandbox.add_asset("store", id=key, technicalName=key, dataFreshness=NEW, lastModifiedTime=stamp)
+
+    seen = [reader.freshness()[key] for _ in range(61)]
+
+    assert seen[-1] == NEW
+
+
+# --- errors -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("skip", range(8))
+def test_a_poll_that_failed_is_made_up_for(reader: Reader, sandbox: Sandbox, skip: int) -> None:
+    ids = seed(sandbox, 450)
+    reader.wait_for(*ids)
+    sandbox.add_fault(Fault(kind="status", status=500, skip=skip))
+    failed = 0
+    for _ in range(2):
+        try:
+            reader.poll()
+        except QlikServerError:
+            failed += 1
+        for key in ids[:250]:
+            sandbox.touch(key, dataFreshness=NEW)
+
+    assert failed == 1
+    assert sum(instant == NEW for instant in reader.freshness().values()) == 250
+
+
+def test_what_was_read_before_a_failure_is_not_read_again(reader: Reader, sandbox: Sandbox) -> None:
+    reader.wait_for(*seed(sandbox, 1500)[:10])
+    sandbox.add_fault(Fault(kind="status", status=500, skip=7, path="/api/v1/data-assets/"))
+    with pytest.raises(QlikServerError):
+        reader.poll()
+
+    assert reader.requests() == 1 + 3
+
+
+def test_an_error_is_that_of_its_data_asset(reader: Reader, sandbox: Sandbox) -> None:
+    ids = seed(sandbox, 450)
+    reader.wait_for(*ids[:2])
+    sandbox.add_fault(Fault(kind="status", status=403, path=f"/api/v1/data-assets/{ids[0]}"))
+
+    snapshot = reader.poll()
+
+    assert snapshot.errors.keys() == {ids[0]}
+    assert ids[1] in snapshot.states
+
+
+# --- where the listing is not to be had -------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_stores(sandbox: Sandbox) -> list[str]:
+    sandbox.add_store(id="other", name="Other")
+    return [seed(sandbox, 300)[7], seed(sandbox, 300, "other")[7]]
+
+
+def test_where_not_all_stores_may_be_listed_those_concerned_are(
+    reader: Reader, sandbox: Sandbox, two_stores: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    sandbox.settings.all_stores_refused = True
+    reader.wait_for(*two_stores)
+    with caplog.at_level(logging.WARNING):
+        requests = [reader.requests() for _ in range(4)]
+    sandbox.touch(two_stores[1], dataFreshness=NEW)
+
+    # Which stores are concerned is not known at first.
+    assert requests == [1 + 2, 1 + 1 + 2, 1, 1]
+    assert reader.freshness() == {two_stores[0]: OLD, two_stores[1]: NEW}
+    assert sum("cannot be listed" in record.message for record in caplog.records) == 1
+
+
+def test_stores_that_are_named_are_listed_at_once(
+    reader: Reader, sandbox: Sandbox, two_stores: list[str]
+) -> None:
+    sandbox.settings.all_stores_refused = True
+    reader.wait_for(*two_stores, stores=("other", "store"))
+
+    assert [reader.requests() for _ in range(3)] == [2 + 1 + 2, 1, 1]
+
+
+def test_a_named_store_that_does_not_exist_does_no_harm(
+    reader: Reader, sandbox: Sandbox, two_stores: list[str]
+) -> None:
+    sandbox.settings.all_stores_refused = True
+    reader.wait_for(*two_stores, stores=("nowhere",))
+    reader.poll()
+    sandbox.touch(two_stores[0], dataFreshness=NEW)
+
+    assert reader.freshness()[two_stores[0]] == NEW
+    assert reader.requests() == 2
+
+
+@pytest.mark.parametrize("switch", ["sort_refused", "sort_ignored"])
+@pytest.mark.parametrize("wanted", [2, 300])
+def test_where_the_tenant_does_not_sort_the_cheaper_way_is_taken(
+    reader: Reader, sandbox: Sandbox, caplog: pytest.LogCaptureFixture, switch: str, wanted: int
+) -> None:
+    setattr(sandbox.settings, switch, True)
+    ids = seed(sandbox, 300)
+    reader.wait_for(*ids[:wanted])
+    with caplog.at_level(logging.WARNING):
+        requests = [reader.requests() for _ in range(3)]
+    sandbox.touch(ids[1], dataFreshness=NEW)
+
+    assert max(requests[1:]) <= min(wanted, 11)
+    assert reader.freshness()[ids[1]] == NEW
+    assert sum("sort" in record.message for record in caplog.records) == 1
+
+
+def test_an_order_that_is_no_sort_is_found_out(reader: Reader, sandbox: Sandbox) -> None:
+    """Unmodified since they were created, the data assets happen to be in the order that was asked for."""
+    sandbox.settings.sort_ignored = True
+    for number in range(300):
+        sandbox.add_asset(
+            "store",
+            id=f"{number:03}",
+            technicalName=str(number),
+            lastModifiedTime=f"2026-01-01T00:{59 - number // 60:02}:{59 - number % 60:02}Z",
+        )
+    reader.wait_for("250")
+    reader.poll()
+    sandbox.touch("250", dataFreshness=NEW)
+
+    assert reader.freshness() == {"250": NEW}
+
+
+def test_without_any_listing_each_is_read(reader: Reader, sandbox: Sandbox, two_stores: list[str]) -> None:
+    sandbox.add_fault(Fault(kind="status", status=403, times=None, path="/api/v1/data-stores"))
+    reader.wait_for(*two_stores)
+    reader.poll()
+    reader.poll()
+
+    assert reader.requests() == 2
+
+
+def test_refusals_are_forgotten_within_an_hour(
+    reader: Reader, sandbox: Sandbox, two_stores: list[str]
+) -> None:
+    sandbox.settings.sort_refused = True
+    reader.wait_for(*two_stores)
+    before = [reader.requests() for _ in range(2)]
+    sandbox.settings.sort_refused = False
+    for _ in range(60):
+        reader.poll()
+
+    assert before[1] == 2
+    assert reader.requests() == 1
+
+
+# --- everything in a store --------------------------------------------------------------------------------
+
+
+def test_a_whole_store_is_listed_once(reader: Reader, sandbox: Sandbox, two_stores: list[str]) -> None:
+    reader.wait_for_all_of("other")
+    snapshot = reader.poll()
+
+    assert snapshot.stores == {"other"}
+    assert sum(state.store_id == "other" for state in snapshot.states.values()) == 300
+    assert [reader.requests() for _ in range(2)] == [1, 1]
+
+
+def test_all_stores_suffice_for_each(reader: Reader, sandbox: Sandbox, two_stores: list[str]) -> None:
+    reader.wait_for_all_of("*")
+    reader.poll()
+    reader.wait_for_all_of("*", "other")
+
+    assert reader.requests() == 1
+
+
+def test_a_store_that_may_not_be_listed_does_not_keep_others_from_it(
+    reader: Reader, sandbox: Sandbox, two_stores: list[str]
+) -> None:
+    sandbox.add_fault(Fault(kind="status", status=403, times=None, path="/api/v1/data-stores/store/*"))
+    reader.wait_for_all_of("other", "store")
+
+    snapshot = reader.poll()
+
+    assert snapshot.stores == {"other"}
+    assert snapshot.errors["store"].http_status == 403
+
+
+@pytest.mark.parametrize("switches", [{"all_stores_refused": True}, {"sort_refused": True}, {}])
+def test_changes_of_a_whole_store_are_seen(
+    reader: Reader, sandbox: Sandbox, two_stores: list[str], switches: dict[str, bool]
+) -> None:
+    for name, value in switches.items():
+        setattr(sandbox.settings, name, value)
+    reader.wait_for_all_of("other")
+    reader.poll()
+    sandbox.touch(two_stores[1], dataFreshness=NEW)
+    sandbox.add_asset("other", id="new", technicalName="new", dataFreshness=NEWER)
+
+    snapshot = reader.poll()
+
+    assert snapshot.stores == {"other"}
+    assert {format_instant(snapshot.states[key].freshness) for key in (two_stores[1], "new")} == {NEW, NEWER}
+
+
+# --- snapshots --------------------------------------------------------------------------------------------
+
+
+def test_what_has_not_changed_is_the_same_object(reader: Reader, sandbox: Sandbox) -> None:
+    reader.wait_for(*seed(sandbox, 150), "nowhere")
+    first, second = reader.poll(), reader.poll()
+    sandbox.touch("store-0001", dataFreshness=NEW)
+    third = reader.poll()
+
+    assert second.states is first.states
+    assert second.errors is first.errors
+    assert third.states is not first.states
+    assert format_instant(first.states["store-0001"].freshness) == OLD
