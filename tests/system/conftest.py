@@ -32,6 +32,7 @@ COMPONENTS = (
 JOBS = {"SchedulerJob", "TriggererJob", *(["DagProcessorJob"] if AIRFLOW_3 else [])}
 LONGEST_SECONDS = 240.0
 SHOWN_CHARACTERS = 4000
+SHOWN_TASKS = 5
 
 
 class Airflow:
@@ -83,8 +84,8 @@ class Airflow:
             "AIRFLOW__SCHEDULER__PARSING_PROCESSES": "1",
             "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",
             # A triggerer that was killed is soon taken for dead.
-            "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
-            "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
+            "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+            "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "6",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         }
         self._guard = subprocess.Popen(
@@ -176,14 +177,16 @@ class Airflow:
         """Return id and state of a DAG's runs, the oldest first."""
         return self.query("SELECT run_id, state FROM dag_run WHERE dag_id = ? ORDER BY id", dag_id)
 
-    def states(self, run_id: str) -> list[str | None]:
-        """Return the states of a run's task instances."""
-        return [row[0] for row in self.query("SELECT state FROM task_instance WHERE run_id = ?", run_id)]
+    def state(self, run_id: str) -> str:
+        """Return the state of a run."""
+        state: str = self.query("SELECT state FROM dag_run WHERE run_id = ?", run_id)[0][0]
+        return state
 
-    def tries(self, run_id: str) -> int:
-        """Return the number of the latest try of a run's task instances."""
-        number: int = self.query("SELECT max(try_number) FROM task_instance WHERE run_id = ?", run_id)[0][0]
-        return number
+    def states(self, run_id: str) -> list[tuple[str, str | None, int]]:
+        """Return task id, state and number of tries of a run's task instances, by task id."""
+        return self.query(
+            "SELECT task_id, state, try_number FROM task_instance WHERE run_id = ? ORDER BY task_id", run_id
+        )
 
     def returned(self, run_id: str, map_index: int = -1) -> Any:
         """Return what the only task of a run returned."""
@@ -196,9 +199,9 @@ class Airflow:
             value = json.loads(value)
         return value
 
-    def log(self, run_id: str) -> str:
-        """Return the logs of a run's tasks, the triggerer's part included."""
-        logs = (self._home / "logs").glob(f"*/run_id={run_id}/**/*.log*")
+    def log(self, run_id: str, task_id: str) -> str:
+        """Return the log of a task, the triggerer's part included."""
+        logs = (self._home / "logs").glob(f"*/run_id={run_id}/task_id={task_id}/**/*.log*")
         return "\n".join(path.read_text(errors="replace") for path in sorted(logs))
 
     def query(self, statement: str, *values: Any) -> list[Any]:
@@ -218,16 +221,19 @@ class Airflow:
             assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
             time.sleep(0.1)
 
+    def everything_logged(self) -> str:
+        """Return all logs, those of the processes included."""
+        return "\n".join(path.read_text(errors="replace") for path in self._home.rglob("*.log*"))
+
     def describe(self) -> str:
-        """Return the ends of all logs, for a test that failed."""
-        logs = [self._log_of(component) for component in COMPONENTS]
-        logs += sorted(
+        """Return the ends of the logs of the processes and of the latest tasks, for a test that failed."""
+        tasks = sorted(
             (self._home / "logs").glob("dag_id=*/**/*.log*"), key=lambda path: path.stat().st_mtime
-        )[-3:]
+        )
+        shown = [path for path in map(self._log_of, COMPONENTS) if path.exists()] + tasks[-SHOWN_TASKS:]
         return "\n".join(
             f"--- {path.relative_to(self._home)}\n{path.read_text(errors='replace')[-SHOWN_CHARACTERS:]}"
-            for path in logs
-            if path.exists()
+            for path in shown
         )
 
     def _running_jobs(self) -> list[str]:

@@ -17,7 +17,7 @@ watched = Asset(
             trigger=QlikDataFreshnessEventTrigger(
                 qlik_conn_id="qlik_cloud_default",
                 data_asset_ids=["watched"],
-                poll_interval=2,
+                poll_interval=1,
                 asset_name="watched",
             ),
         )
