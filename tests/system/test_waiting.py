@@ -158,6 +158,7 @@ def test_a_key_revoked_during_the_wait_fails_the_task_with_what_qlik_said(
 ) -> None:
     run_id = sensors.run("refused")
     wait_until_deferred(sensors, run_id)
+    wait_for_requests(sensors, tenant, 2)
     tenant.add_fault(refusal)
 
     assert wait_until_ended(sensors, run_id) == [("wait", "failed", 1)]
@@ -243,7 +244,7 @@ def test_a_watcher_takes_no_notice_of_other_fields(watcher: Any, tenant: Sandbox
 
 
 @since_airflow_3_3
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
 def test_a_change_while_the_triggerer_is_away_runs_the_dag_once(
     watcher: Any,
     tenant: Sandbox,
@@ -262,11 +263,8 @@ def test_a_change_while_the_triggerer_is_away_runs_the_dag_once(
 
 
 @since_airflow_3_3
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_a_restart_of_the_triggerer_repeats_nothing(
-    watcher: Any, tenant: Sandbox, runs_before: int, how: signal.Signals
-) -> None:
-    watcher.stop("triggerer", how)
+def test_a_restart_of_the_triggerer_repeats_nothing(watcher: Any, tenant: Sandbox, runs_before: int) -> None:
+    watcher.stop("triggerer", signal.SIGKILL)
     watcher.start("triggerer")
 
     wait_for_requests(watcher, tenant, 4)

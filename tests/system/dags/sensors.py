@@ -24,7 +24,7 @@ with DAG("many", start_date=START, schedule=None):
 with DAG("in_vain", start_date=START, schedule=None):
     QlikDataFreshnessSensor(task_id="missing", data_asset_ids="nowhere", timeout=600, **ARGUMENTS)
     QlikDataFreshnessSensor(
-        task_id="out_of_time", data_asset_ids="stale", timeout=6, soft_fail=True, **ARGUMENTS
+        task_id="out_of_time", data_asset_ids="stale", timeout=10, soft_fail=True, **ARGUMENTS
     )
 
 with DAG("refused", start_date=START, schedule=None):
