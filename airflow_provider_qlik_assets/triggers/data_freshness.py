@@ -190,7 +190,7 @@ class QlikDataFreshnessTrigger(_FeedTrigger):
             if self.ends_task and self.trigger_id is not None:
                 return TaskSuccessEvent(xcoms={"return_value": waiting_result(freshness, self.condition)})
             return _event("success", freshness, "The data assets are fresh.")
-        self._report(news.problem or f"Data assets are {self.condition.describe_stale(freshness)}.")
+        self._report(news, freshness)
         return None
 
     def _time_out(self, news: News) -> TriggerEvent:
@@ -205,11 +205,13 @@ class QlikDataFreshnessTrigger(_FeedTrigger):
         states = news.snapshot.states
         return {key: states[key].freshness if key in states else None for key in self.data_asset_ids}
 
-    def _report(self, message: str) -> None:
-        """Log what is new; with thousands of others the feed changes often."""
-        if message != self._reported:
-            self._reported = message
-            self.log.info("%s", message)
+    def _report(self, news: News, freshness: Freshness) -> None:
+        """Log what is new for this trigger; with thousands of others the feed has news often."""
+        problem = "Polls fail." if news.problem else ""  # each with a trace id of its own
+        stale = self.condition.describe_stale(freshness)
+        if (problem or stale) != self._reported:
+            self._reported = problem or stale
+            self.log.info("%s", news.problem or f"Data assets are {stale}.")
 
     def _seconds_left(self) -> float | None:
         if self._deadline is None:
@@ -289,7 +291,7 @@ class QlikDataFreshnessEventTrigger(_FeedTrigger):
             async for news in all_news:
                 told = problem
                 problem = news.problem or (edges.problems(news.snapshot) if news.snapshot else "")
-                if problem not in ("", told):
+                if problem and not told:
                     self.log.warning("%s It is tried again.", problem)
                 if news.snapshot is None:
                     continue

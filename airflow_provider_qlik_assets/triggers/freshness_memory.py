@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 from zlib import crc32
 
@@ -13,6 +13,7 @@ from airflow_provider_qlik_assets.client.instants import format_instant, parse_i
 # Airflow asks for values below 64 KB; so they suffice for some 15,000 data assets.
 _PARTS = 16
 _ATTEMPTS = 5
+_FIRST_PAUSE_SECONDS = 1.0
 
 
 class FreshnessMemory:
@@ -33,38 +34,40 @@ class FreshnessMemory:
 
     async def recall(self) -> None:
         """Take up what was seen last, if anything was kept."""
-        for attempt in range(_ATTEMPTS if self._store is not None else 0):
-            try:
-                await self._recall()
-                return
-            except ValueError as error:  # the trigger is that of several assets
-                self._log.warning("What was seen last cannot be kept: %s.", error)
-                break
-            except Exception as error:  # noqa: BLE001 - whatever it is may pass, and must not end the watch
-                self._log.warning("What was seen last cannot be read: %s.", error)
-                await asyncio.sleep(2.0**attempt)
-        self._store = None
+        if not await self._try_to(self._recall, "read"):
+            self._store = None
 
     async def keep(self) -> None:
         """Keep what has changed since it was last kept."""
-        updated, self._edges.updated = self._edges.updated, set()
-        if self._store is None or not updated:
-            return
-        try:
-            parts = self._parts(updated) if self._is_scope_kept else self._parts(self._edges.ids)
-            for part in sorted(parts):
-                entries = {
-                    key: format_instant(freshness) if freshness else None
-                    for key, freshness in self._edges.seen.items()
-                    if _part(key) == part
-                }
-                await self._store.aset(_name(part), entries)
-            if not self._is_scope_kept:
-                await self._store.aset("scope", self._scope)
-                self._is_scope_kept = True
-        except Exception as error:  # noqa: BLE001 - the watch goes on, and this is tried again
-            self._log.warning("What was seen last cannot be kept: %s.", error)
-            self._edges.updated |= updated
+        if self._edges.updated and await self._try_to(self._keep, "kept"):
+            self._edges.updated.clear()
+
+    async def _try_to(self, access: Callable[[], Awaitable[None]], what: str) -> bool:
+        for attempt in range(_ATTEMPTS if self._store is not None else 0):
+            try:
+                await access()
+            except ValueError as error:  # it is the trigger of several assets
+                self._log.warning("What was seen last cannot be %s: %s.", what, error)
+                break
+            except Exception as error:  # noqa: BLE001 - whatever it is may pass, and must not end the watch
+                self._log.warning("What was seen last cannot be %s: %s.", what, error)
+                await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2.0**attempt)
+            else:
+                return True
+        return False
+
+    async def _keep(self) -> None:
+        parts = self._parts(self._edges.updated if self._is_scope_kept else self._edges.ids)
+        for part in sorted(parts):
+            entries = {
+                key: format_instant(freshness) if freshness else None
+                for key, freshness in self._edges.seen.items()
+                if _part(key) == part
+            }
+            await self._store.aset(_name(part), entries)
+        if not self._is_scope_kept:
+            await self._store.aset("scope", self._scope)
+            self._is_scope_kept = True
 
     async def _recall(self) -> None:
         if await self._store.aget("scope") != self._scope:

@@ -9,11 +9,15 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import (
+    DAG,
     AirflowException,
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    Asset,
     TaskDeferred,
+    get_listener_manager,
+    task,
 )
 
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
@@ -132,6 +136,75 @@ def test_missing_asset_is_not_deferred(make_sensor: MakeSensor) -> None:
 def test_lenient_sensor_is_skipped_before_it_is_deferred(make_sensor: MakeSensor, lenient: str) -> None:
     with pytest.raises(AirflowSkipException, match="nowhere"):
         make_sensor(deferrable=True, data_asset_ids="nowhere", **{lenient: True}).execute({})
+
+
+# --- which of the two ends the task ----------------------------------------------------------------------
+
+
+def in_a_dag(make_sensor: MakeSensor, **arguments: Any) -> QlikDataFreshnessSensor:
+    with DAG("waits", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None):
+        return make_sensor(deferrable=True, **arguments)
+
+
+def ends_in_the_triggerer(sensor: QlikDataFreshnessSensor) -> bool:
+    return bool(deferral(sensor).trigger.serialize()[1]["ends_task"])
+
+
+def test_the_triggerer_ends_a_task_that_only_waits(make_sensor: MakeSensor) -> None:
+    assert ends_in_the_triggerer(in_a_dag(make_sensor))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"outlets": [Asset("qlik-orders")]},
+        {"do_xcom_push": False},
+        {"multiple_outputs": True},
+        {"post_execute": lambda *_: None},
+    ],
+    ids=lambda arguments: next(iter(arguments)),
+)
+def test_a_worker_ends_a_task_that_does_more(make_sensor: MakeSensor, arguments: dict[str, Any]) -> None:
+    assert not ends_in_the_triggerer(in_a_dag(make_sensor, **arguments))
+
+
+def test_a_worker_ends_a_task_that_others_are_mapped_over(make_sensor: MakeSensor) -> None:
+    sensor = in_a_dag(make_sensor)
+
+    @task(dag=sensor.dag)
+    def use(entry: Any) -> None: ...
+
+    use.expand(entry=sensor.output)
+
+    assert not ends_in_the_triggerer(sensor)
+
+
+def test_a_worker_ends_a_task_of_a_class_of_ones_own(make_sensor: MakeSensor) -> None:
+    class Own(QlikDataFreshnessSensor):
+        def execute_complete(self, context: Any, *arguments: Any, **others: Any) -> Any:
+            return super().execute_complete(context, *arguments, **others)
+
+    sensor = in_a_dag(make_sensor)
+    sensor.__class__ = Own
+
+    assert not ends_in_the_triggerer(sensor)
+
+
+def test_a_worker_ends_a_task_that_listeners_want_to_hear_of(make_sensor: MakeSensor) -> None:
+    manager = get_listener_manager()
+    manager.pm.register(listener := object())
+    try:
+        assert not ends_in_the_triggerer(in_a_dag(make_sensor))
+    finally:
+        manager.pm.unregister(listener)
+
+
+def test_a_worker_stores_the_result_where_airflow_stores_it_elsewhere(
+    make_sensor: MakeSensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__XCOM_BACKEND", "tests.backend.OwnXCom")
+
+    assert not ends_in_the_triggerer(in_a_dag(make_sensor))
 
 
 # --- after -----------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from airflow.triggers.base import TaskSuccessEvent
 
 from airflow_provider_qlik_assets.client.errors import QlikValidationError
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
@@ -137,6 +138,36 @@ async def test_oauth_token_is_asked_for_once(
 
     assert len(qlik_sandbox.journal.requests(path="/oauth/token")) == 1
     assert len(qlik_sandbox.journal.requests(path="/api/v1/data-stores")) > 2
+
+
+# --- the end of the task ---------------------------------------------------------------------------------
+
+
+async def test_ends_the_task_by_itself_if_it_may(make_trigger: MakeTrigger, qlik_sandbox: Sandbox) -> None:
+    qlik_sandbox.touch("a", dataFreshness=FRESH)
+    trigger = make_trigger(ends_task=True)
+    trigger.trigger_id = 1  # as a triggerer does
+    (event,) = [event async for event in trigger.run()]
+
+    assert isinstance(event, TaskSuccessEvent)
+    assert event.xcoms == {"return_value": {"freshness": {"a": FRESH}, "waited_for": SINCE}}
+
+
+async def test_ends_no_task_without_a_triggerer(
+    make_trigger: MakeTrigger, qlik_sandbox: Sandbox, until_done: Run
+) -> None:
+    """Dag.test() takes every event for one of the task."""
+    qlik_sandbox.touch("a", dataFreshness=FRESH)
+
+    assert (await until_done(make_trigger(ends_task=True)))["status"] == "success"
+
+
+async def test_only_success_ends_the_task(make_trigger: MakeTrigger, until_done: Run) -> None:
+    """For the rest a worker decides, which knows of retries and soft_fail."""
+    trigger = make_trigger(ends_task=True, deadline=from_now(0.2))
+    trigger.trigger_id = 1
+
+    assert (await until_done(trigger))["status"] == "timeout"
 
 
 # --- deadline --------------------------------------------------------------------------------------------

@@ -1,0 +1,363 @@
+"""The trigger of asset watchers: an event per change, also across restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from airflow.models.trigger import Trigger
+
+from airflow_provider_qlik_assets.client.errors import QlikValidationError
+from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
+from airflow_provider_qlik_assets.triggers import data_freshness, freshness_memory
+from airflow_provider_qlik_assets.triggers.data_freshness import QlikDataFreshnessEventTrigger
+
+MakeWatcher = Callable[..., QlikDataFreshnessEventTrigger]
+
+OLD = "2026-01-01T00:00:00.000Z"
+NEW = "2026-02-01T00:00:00.000Z"
+NEWER = "2026-03-01T00:00:00.000Z"
+
+
+class StateStore:
+    """What Airflow 3.3 gives the trigger of a watched asset; values go through JSON."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+        self.fails = 0
+        self.written: list[str] = []
+
+    async def aget(self, key: str, default: Any = None) -> Any:
+        self._fail()
+        return json.loads(self.values[key]) if key in self.values else default
+
+    async def aset(self, key: str, value: Any) -> None:
+        self._fail()
+        self.written.append(key)
+        self.values[key] = json.dumps(value)
+
+    def _fail(self) -> None:
+        if self.fails:
+            self.fails -= 1
+            raise RuntimeError("the supervisor is away")
+
+
+class StateStoreOfTwoAssets:
+    async def aget(self, key: str, default: Any = None) -> Any:
+        raise ValueError("Task has 2 concrete inlets and outlets")
+
+
+@pytest.fixture(autouse=True)
+def events_are_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_freshness, "_SECONDS_UNTIL_WRITTEN", 0.0)
+    monkeypatch.setattr(freshness_memory, "_FIRST_PAUSE_SECONDS", 0.01)
+
+
+@pytest.fixture
+def make_watcher(qlik_conn_id: str, qlik_sandbox: Sandbox) -> MakeWatcher:
+    """Make a trigger that watches the data asset "a", one of two in a store."""
+    store = qlik_sandbox.add_store(id="store", name="Store")
+    for key in "ab":
+        qlik_sandbox.add_asset(store, id=key, technicalName=f"name of {key}", dataFreshness=OLD)
+
+    def make(state_store: Any = None, **arguments: Any) -> QlikDataFreshnessEventTrigger:
+        arguments = {"data_asset_ids": ["a"], "poll_interval": 0.05, "asset_name": "orders", **arguments}
+        watcher = QlikDataFreshnessEventTrigger(qlik_conn_id=qlik_conn_id, **arguments)
+        if state_store is not None:
+            watcher.asset_state_store = state_store
+        return watcher
+
+    return make
+
+
+@asynccontextmanager
+async def running(watcher: QlikDataFreshnessEventTrigger, sandbox: Sandbox) -> AsyncIterator[list[Any]]:
+    """Run a watcher; its payloads collect in the list. The first poll is over when this begins."""
+    events: list[Any] = []
+
+    async def collect() -> None:
+        async for event in watcher.run():
+            events.append(event.payload)  # noqa: PERF401 - it never ends
+
+    task = asyncio.create_task(collect())
+    await polls(sandbox, 2)
+    yield events
+    await polls(sandbox, 3)
+    assert not task.done(), task.exception()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def polls(sandbox: Sandbox, count: int) -> None:
+    """Wait until as many polls have begun."""
+    goal = len(sandbox.journal) + count
+    for _ in range(1000):
+        if len(sandbox.journal) >= goal:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("The watcher does not poll.")
+
+
+def pairs(events: list[Any]) -> list[tuple[str, Any, Any]]:
+    return [(event["id"], event["previous"], event["data_freshness"]) for event in events]
+
+
+# --- changes ----------------------------------------------------------------------------------------------
+
+
+async def test_an_event_tells_what_changed(make_watcher: MakeWatcher, qlik_sandbox: Sandbox) -> None:
+    async with running(make_watcher(), qlik_sandbox) as events:
+        qlik_sandbox.touch("a", dataFreshness=NEW)
+
+    assert events == [
+        {"id": "a", "data_freshness": NEW, "previous": OLD, "version": 2, "technical_name": "name of a"}
+    ]
+    assert json.loads(json.dumps(events)) == events
+
+
+async def test_each_change_fires_once(make_watcher: MakeWatcher, qlik_sandbox: Sandbox) -> None:
+    async with running(make_watcher(), qlik_sandbox) as events:
+        for instant in (NEW, OLD, NEWER):
+            qlik_sandbox.touch("a", dataFreshness=instant)
+            await polls(qlik_sandbox, 3)
+
+    assert pairs(events) == [("a", OLD, NEW), ("a", NEW, OLD), ("a", OLD, NEWER)]
+
+
+async def test_other_changes_do_not_fire(make_watcher: MakeWatcher, qlik_sandbox: Sandbox) -> None:
+    async with running(make_watcher(), qlik_sandbox) as events:
+        qlik_sandbox.touch("a", description="New text")
+        qlik_sandbox.touch("b", dataFreshness=NEW)
+
+    assert events == []
+
+
+@pytest.mark.parametrize("watched", [{"data_store_ids": ["store"]}, {"data_store_ids": None}])
+async def test_all_of_a_store_may_be_watched(
+    make_watcher: MakeWatcher, qlik_sandbox: Sandbox, watched: dict[str, Any]
+) -> None:
+    other = qlik_sandbox.add_store(id="other", name="Other")
+    qlik_sandbox.add_asset(other, id="c", technicalName="c", dataFreshness=OLD)
+    async with running(make_watcher(data_asset_ids=None, **watched), qlik_sandbox) as events:
+        qlik_sandbox.touch("b", dataFreshness=NEW)
+        await polls(qlik_sandbox, 3)
+        qlik_sandbox.add_asset("store", id="d", technicalName="d", dataFreshness=NEWER)
+        await polls(qlik_sandbox, 3)
+        qlik_sandbox.touch("c", dataFreshness=NEW)
+
+    expected = [("b", OLD, NEW), ("d", None, NEWER)]
+    assert pairs(events) == (expected if watched["data_store_ids"] else [*expected, ("c", OLD, NEW)])
+
+
+async def test_an_awaited_data_asset_fires_when_it_is_created(
+    make_watcher: MakeWatcher, qlik_sandbox: Sandbox
+) -> None:
+    async with running(make_watcher(data_asset_ids=["new"]), qlik_sandbox) as events:
+        qlik_sandbox.add_asset("store", id="new", technicalName="new", dataFreshness=NEW)
+
+    assert pairs(events) == [("new", None, NEW)]
+
+
+# --- restarts ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "watched", [{}, {"data_asset_ids": None, "data_store_ids": ["store"]}, {"data_asset_ids": None}]
+)
+async def test_changes_during_a_restart_fire_once(
+    make_watcher: MakeWatcher, qlik_sandbox: Sandbox, watched: dict[str, Any]
+) -> None:
+    store, events = StateStore(), []
+    for instant in (None, NEW, None, NEWER, None):
+        if instant:
+            qlik_sandbox.touch("a", dataFreshness=instant)
+        async with running(make_watcher(store, **watched), qlik_sandbox) as found:
+            pass
+        events.append(pairs(found))
+
+    assert events == [[], [("a", OLD, NEW)], [], [("a", NEW, NEWER)], []]
+
+
+async def test_a_data_asset_created_during_a_restart_fires(
+    make_watcher: MakeWatcher, qlik_sandbox: Sandbox
+) -> None:
+    store = StateStore()
+    async with running(make_watcher(store, data_asset_ids=None), qlik_sandbox):
+        pass
+    qlik_sandbox.add_asset("store", id="new", technicalName="new", dataFreshness=NEW)
+    async with running(make_watcher(store, data_asset_ids=None), qlik_sandbox) as events:
+        pass
+
+    assert pairs(events) == [("new", None, NEW)]
+
+
+async def test_without_a_state_store_the_first_poll_only_takes_note(
+    make_watcher: MakeWatcher, qlik_sandbox: Sandbox
+) -> None:
+    async with running(make_watcher(), qlik_sandbox):
+        pass
+    qlik_sandbox.touch("a", dataFreshness=NEW)
+    async with running(make_watcher(), qlik_sandbox) as events:
+        pass
+
+    assert events == []
+
+
+@pytest.mark.parametrize(
+    "watched", [{"data_asset_ids": ["b"]}, {"data_asset_ids": None}, {"data_asset_ids": ["a", "b"]}]
+)
+async def test_what_is_watched_anew_does_not_fire_for_what_was_before(
+    make_watcher: MakeWatcher, qlik_sandbox: Sandbox, watched: dict[str, Any]
+) -> None:
+    store = StateStore()
+    async with running(make_watcher(store), qlik_sandbox):
+        pass
+    qlik_sandbox.touch("b", dataFreshness=NEW)
+    async with running(make_watcher(store, **watched), qlik_sandbox) as events:
+        pass
+
+    assert events == []
+
+
+async def test_only_what_has_changed_is_kept(make_watcher: MakeWatcher, qlik_sandbox: Sandbox) -> None:
+    store = StateStore()
+    async with running(make_watcher(store, data_asset_ids=None), qlik_sandbox):
+        store.written.clear()
+        qlik_sandbox.touch("a", dataFreshness=NEW)
+
+    assert len(store.written) == 1
+
+
+# --- errors -----------------------------------------------------------------------------------------------
+
+
+async def test_a_state_store_that_fails_for_a_while_loses_nothing(
+    make_watcher: MakeWatcher, qlik_sandbox: Sandbox
+) -> None:
+    store = StateStore()
+    async with running(make_watcher(store), qlik_sandbox):
+        store.fails = 2
+        qlik_sandbox.touch("a", dataFreshness=NEW)
+    qlik_sandbox.touch("a", dataFreshness=NEWER)
+    store.fails = 2
+    async with running(make_watcher(store), qlik_sandbox) as events:
+        pass
+
+    assert pairs(events) == [("a", NEW, NEWER)]
+
+
+async def test_a_state_store_that_always_fails_does_not_end_the_watch(
+    make_watcher: MakeWatcher, qlik_sandbox: Sandbox
+) -> None:
+    store = StateStore()
+    store.fails = 1000
+    async with running(make_watcher(store), qlik_sandbox) as events:
+        qlik_sandbox.touch("a", dataFreshness=NEW)
+
+    assert pairs(events) == [("a", OLD, NEW)]
+
+
+async def test_a_state_store_of_two_assets_does_not_end_the_watch(
+    make_watcher: MakeWatcher, qlik_sandbox: Sandbox
+) -> None:
+    async with running(make_watcher(StateStoreOfTwoAssets()), qlik_sandbox) as events:
+        qlik_sandbox.touch("a", dataFreshness=NEW)
+
+    assert pairs(events) == [("a", OLD, NEW)]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 429, 500, 503])
+async def test_no_error_ends_the_watch(make_watcher: MakeWatcher, qlik_sandbox: Sandbox, status: int) -> None:
+    async with running(make_watcher(), qlik_sandbox) as events:
+        qlik_sandbox.add_fault(Fault(kind="status", status=status, times=3))
+        await polls(qlik_sandbox, 4)
+        qlik_sandbox.touch("a", dataFreshness=NEW)
+        await polls(qlik_sandbox, 3)
+
+    assert pairs(events) == [("a", OLD, NEW)]
+
+
+@pytest.mark.parametrize(
+    "status", [400, 401, 403, 404, 405, 408, 409, 412, 422, 425, 429, 500, 502, 503, 504]
+)
+async def test_no_status_makes_it_poll_more_often(
+    make_watcher: MakeWatcher, qlik_sandbox: Sandbox, status: int
+) -> None:
+    async with running(make_watcher(), qlik_sandbox):
+        qlik_sandbox.journal.clear()
+        qlik_sandbox.add_fault(Fault(kind="status", status=status, times=None))
+        await asyncio.sleep(0.5)
+        requests = len(qlik_sandbox.journal)
+        qlik_sandbox.clear_faults()
+
+    # At most one a poll, and two more to find out what is refused.
+    assert requests <= 0.5 / 0.045 + 3
+
+
+async def test_a_mended_connection_is_noticed(
+    make_watcher: MakeWatcher, qlik_sandbox: Sandbox, set_connection: Callable[..., str]
+) -> None:
+    async with running(make_watcher(), qlik_sandbox) as events:
+        qlik_sandbox.add_fault(Fault(kind="revoke_token"))
+        await polls(qlik_sandbox, 2)
+        set_connection(
+            host=qlik_sandbox.url, login=qlik_sandbox.client_id, password=qlik_sandbox.client_secret
+        )
+        qlik_sandbox.touch("a", dataFreshness=NEW)
+        await polls(qlik_sandbox, 6)
+
+    assert pairs(events) == [("a", OLD, NEW)]
+
+
+async def test_a_problem_is_told_once(
+    make_watcher: MakeWatcher, qlik_sandbox: Sandbox, caplog: Any, capsys: Any
+) -> None:
+    qlik_sandbox.add_fault(Fault(kind="status", status=403, times=None, path="/api/v1/data-stores/nowhere/*"))
+    watcher = make_watcher(data_asset_ids=None, data_store_ids=["nowhere"])
+    with caplog.at_level(logging.WARNING):
+        async with running(watcher, qlik_sandbox):
+            await polls(qlik_sandbox, 6)
+
+    # Airflow 3 logs without the standard library.
+    told = [log.count("It is tried again") for log in (caplog.text, capsys.readouterr().out)]
+    assert max(told) == 1
+
+
+# --- arguments --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"data_asset_ids": None, "data_store_ids": ("s",)}, {"data_asset_ids": "one", "poll_interval": 5}],
+)
+def test_goes_through_airflows_database(make_watcher: MakeWatcher, arguments: dict[str, Any]) -> None:
+    watcher = make_watcher(**arguments)
+    row = Trigger.from_object(watcher)
+
+    assert QlikDataFreshnessEventTrigger(**row.kwargs).serialize() == watcher.serialize()
+    assert json.loads(json.dumps(watcher.serialize()[1])) == watcher.serialize()[1]
+
+
+def test_watchers_of_two_assets_are_not_taken_for_one(make_watcher: MakeWatcher) -> None:
+    assert make_watcher(asset_name="x").serialize() != make_watcher(asset_name="y").serialize()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"data_asset_ids": []}, "data_asset_ids is empty"),
+        ({"data_store_ids": []}, "data_store_ids is empty"),
+        ({"data_asset_ids": ["*"]}, "name each one"),
+        ({"poll_interval": -1}, "poll_interval"),
+    ],
+)
+def test_wrong_arguments_fail_when_the_dag_is_parsed(
+    make_watcher: MakeWatcher, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(QlikValidationError, match=message):
+        make_watcher(**arguments)
