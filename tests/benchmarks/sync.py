@@ -17,7 +17,8 @@ import time
 from collections import Counter
 from typing import Any
 
-from writers import COMPRESSION, LATENCY_SECONDS, LIMIT, WINDOW_SECONDS, Tenant, tenant
+from tenants import Tenant, tenant
+from writers import COMPRESSION, LATENCY_SECONDS, LIMIT, WINDOW_SECONDS, connect
 
 from airflow_provider_qlik_assets.catalog import sync_data_assets, upsert_data_asset
 from airflow_provider_qlik_assets.catalog.workers import WORKERS
@@ -54,7 +55,7 @@ def run(ready: dict[str, str], directory: str, store_id: str, changed: int, resu
     logging.disable(logging.WARNING)
     wished = wishes(changed)
     before = peak_megabytes()
-    with Tenant(ready).client(directory) as client:
+    with connect(Tenant(ready), directory) as client:
         began = time.perf_counter()
         counts = Counter(result.action for result in sync_data_assets(client, store_id, wished))
         took = time.perf_counter() - began
@@ -102,7 +103,7 @@ def one_by_one(server: Tenant, store_id: str, sample: int, *, by_id: bool) -> li
     """Return a row for an upsert of each data asset, estimated from a sample that changes nothing."""
     ids = {asset["technicalName"]: key for key, asset in server.control("GET", "/state")["assets"].items()}
     server.control("DELETE", "/journal")
-    with tempfile.TemporaryDirectory() as directory, server.client(directory) as client:
+    with tempfile.TemporaryDirectory() as directory, connect(server, directory) as client:
         began = time.perf_counter()
         for wish in wishes(0)[-sample:]:
             where = {"id": ids[wish["technicalName"]]} if by_id else {"dataStoreInfo": {"id": store_id}}
@@ -121,7 +122,7 @@ def one_by_one(server: Tenant, store_id: str, sample: int, *, by_id: bool) -> li
 def main() -> None:
     """Print the tables."""
     with tenant(assets=ASSETS, time_factor=COMPRESSION, tier2_limit=LIMIT) as server:
-        server.control("POST", "/faults", {"kind": "delay", "seconds": LATENCY_SECONDS, "times": None})
+        server.delay(LATENCY_SECONDS)
         store_id = next(iter(server.control("GET", "/state")["stores"]))
         print(
             f"\nSync of {ASSETS:,} data assets, {LATENCY_SECONDS * 1000:.0f} ms latency, {LIMIT} writes per "

@@ -7,21 +7,16 @@ after the other, whichever takes longer.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
 import multiprocessing
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import requests
+from tenants import Tenant, tenant
 
 from airflow_provider_qlik_assets.catalog import set_data_freshness
 from airflow_provider_qlik_assets.client import ApiKey, QlikCloudClient, RateLimits, RetryPolicy
@@ -35,62 +30,21 @@ REQUESTS_PER_UPDATE = 2  # one read, one write
 CALLS = 500
 
 
-class Tenant:
-    """A sandbox in a process of its own."""
-
-    def __init__(self, ready: dict[str, str]) -> None:
-        self.url = ready["url"]
-        self.api_key = ready["api_key"]
-        self._session = requests.Session()
-
-    def control(self, method: str, path: str, body: Any = None) -> Any:
-        """Call the control API."""
-        answer = self._session.request(method, f"{self.url}/sandbox{path}", json=body, timeout=60)
-        answer.raise_for_status()
-        return answer.json() if answer.content else None
-
-    def client(self, directory: str) -> QlikCloudClient:
-        """Return a client as a task process would make it."""
-        return QlikCloudClient(
-            self.url,
-            ApiKey(self.api_key),
-            rate_limits=RateLimits(tier1_limit=5000, tier2_limit=LIMIT, window=WINDOW_SECONDS),
-            rate_limit_store=f"file://{directory}",
-            retry=RetryPolicy(max_retry_wait=600),
-        )
-
-
-@contextlib.contextmanager
-def tenant(*, assets: int = UPDATES, **settings: Any) -> Iterator[Tenant]:
-    """Run a sandbox with some data assets in one data store."""
-    with tempfile.TemporaryDirectory() as directory:
-        ready_file = Path(directory) / "ready.json"
-        command = [
-            sys.executable,
-            "-m",
-            "airflow_provider_qlik_assets.sandbox",
-            "--ready-file",
-            str(ready_file),
-        ]
-        command += ["--assets", str(assets)]
-        for name, value in settings.items():
-            command += ["--set", f"{name}={value}"]
-        server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        try:
-            while not ready_file.exists():
-                if server.poll() is not None:
-                    raise RuntimeError("The sandbox did not start.")
-                time.sleep(0.05)
-            yield Tenant(json.loads(ready_file.read_text()))
-        finally:
-            server.terminate()
-            server.wait()
+def connect(server: Tenant, directory: str) -> QlikCloudClient:
+    """Return a client as a task process would make it."""
+    return QlikCloudClient(
+        server.url,
+        ApiKey(server.api_key),
+        rate_limits=RateLimits(tier1_limit=5000, tier2_limit=LIMIT, window=WINDOW_SECONDS),
+        rate_limit_store=f"file://{directory}",
+        retry=RetryPolicy(max_retry_wait=600),
+    )
 
 
 def write(ready: dict[str, str], directory: str, ids: list[str], start: Any, failures: Any) -> None:
     """Stamp some data assets, as one task process."""
     logging.disable(logging.WARNING)
-    client = Tenant(ready).client(directory)
+    client = connect(Tenant(ready), directory)
     client.me()
     start.wait()
     for data_asset_id in ids:
@@ -103,12 +57,12 @@ def write(ready: dict[str, str], directory: str, ids: list[str], start: Any, fai
 def updates(processes: int, unseen_share: float) -> list[str]:
     """Return a row of the table for ``UPDATES`` updates from some processes."""
     with (
-        tenant(time_factor=COMPRESSION, tier2_limit=LIMIT) as server,
+        tenant(UPDATES, time_factor=COMPRESSION, tier2_limit=LIMIT) as server,
         tempfile.TemporaryDirectory() as directory,
         multiprocessing.Manager() as manager,
     ):
         ids = sorted(server.control("GET", "/state")["assets"])
-        server.control("POST", "/faults", {"kind": "delay", "seconds": LATENCY_SECONDS, "times": None})
+        server.delay(LATENCY_SECONDS)
         ready = {"url": server.url, "api_key": server.api_key}
         context = multiprocessing.get_context("spawn")
         start, failures = context.Barrier(processes + 1), manager.list()
@@ -168,7 +122,7 @@ def best_time(processes: int, quota: int) -> float:
 
 def cpu_per_call() -> list[list[str]]:
     """Return rows that compare the CPU time of a read with that of a bare ``requests.Session``."""
-    with tenant(tier1_limit=1_000_000) as server, tempfile.TemporaryDirectory() as directory:
+    with tenant(1, tier1_limit=1_000_000) as server, tempfile.TemporaryDirectory() as directory:
         data_asset_id = next(iter(server.control("GET", "/state")["assets"]))
         client = QlikCloudClient(
             server.url,
