@@ -1,4 +1,4 @@
-"""All benchmarks: ``uv run --group benchmark python tests/benchmarks``, on a machine that does nothing else."""
+"""All benchmarks: ``uv run --group benchmark python tests/benchmarks``; nothing else may run meanwhile."""
 
 import limiter
 import sync
