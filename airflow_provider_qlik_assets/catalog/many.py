@@ -8,17 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_qlik_assets.catalog.progress import Progress
-from airflow_provider_qlik_assets.catalog.workers import Workers
-from airflow_provider_qlik_assets.client.errors import (
-    QlikAuthenticationError,
-    QlikCloudError,
-    QlikConfigurationError,
-    QlikConnectionError,
-    QlikPartialFailureError,
-    QlikRateLimitError,
-    QlikResponseError,
-    QlikServerError,
-)
+from airflow_provider_qlik_assets.catalog.workers import Breaker, Workers
+from airflow_provider_qlik_assets.client.errors import QlikCloudError, QlikPartialFailureError
 from airflow_provider_qlik_assets.client.rate_limit import Tier
 
 if TYPE_CHECKING:
@@ -27,11 +18,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# These would hit every other data asset as well.
-_ENDING = (QlikAuthenticationError, QlikConfigurationError, QlikRateLimitError)
-# These would, too, if nothing but they came back from so many in a row.
-_UNAVAILABLE = (QlikConnectionError, QlikResponseError, QlikServerError)
-_MOST_UNAVAILABLE = 24
 _MOST_LOGGED_FAILURES = 20
 
 
@@ -59,19 +45,19 @@ def change_many(
         return
     outcomes: dict[str, Result | QlikCloudError] = {}
     ended_by: list[QlikCloudError] = []
-    unavailable_in_a_row = failed = 0
+    breaker, failed = Breaker(), 0
     progress = Progress(what, len(ids), wait=partial(client.rate_limit_wait, Tier.TWO))
 
     def note(data_asset_id: str, outcome: Result | QlikCloudError) -> None:
-        nonlocal unavailable_in_a_row, failed
+        nonlocal failed
         progress.done += 1
         outcomes[data_asset_id] = outcome
-        unavailable_in_a_row = unavailable_in_a_row + 1 if isinstance(outcome, _UNAVAILABLE) else 0
+        opened = breaker.opens(outcome)
         if isinstance(outcome, QlikCloudError):
             failed += 1
             if failed <= _MOST_LOGGED_FAILURES:
                 logger.warning("%s: %s failed. %s", what, data_asset_id, outcome)
-            if isinstance(outcome, _ENDING) or unavailable_in_a_row >= _MOST_UNAVAILABLE:
+            if opened:
                 ended_by.append(outcome)
                 workers.stop()
 

@@ -25,18 +25,13 @@ from airflow_provider_qlik_assets.catalog.plan import Plan, make_plan
 from airflow_provider_qlik_assets.catalog.progress import Progress
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.catalog.wishes import check_store_id, parse_wishes
-from airflow_provider_qlik_assets.catalog.workers import Workers
+from airflow_provider_qlik_assets.catalog.workers import ENDING, Breaker, Workers
 from airflow_provider_qlik_assets.client.errors import (
-    QlikAuthenticationError,
     QlikCloudError,
-    QlikConfigurationError,
     QlikConflictError,
-    QlikConnectionError,
     QlikNotFoundError,
     QlikPartialFailureError,
-    QlikRateLimitError,
     QlikResponseError,
-    QlikServerError,
     QlikValidationError,
 )
 from airflow_provider_qlik_assets.client.models import DataAsset
@@ -50,11 +45,6 @@ logger = logging.getLogger(__name__)
 
 _MOST_ATTEMPTS = 3
 _MOST_LOGGED_FAILURES = 20
-# These would hit every other write as well.
-_ENDING = (QlikAuthenticationError, QlikConfigurationError, QlikRateLimitError)
-# These would, too, if nothing but they came back from so many writes in a row.
-_UNAVAILABLE = (QlikConnectionError, QlikResponseError, QlikServerError)
-_MOST_UNAVAILABLE = 24
 
 
 class _Job(NamedTuple):
@@ -210,19 +200,17 @@ class Sync:
             clock=self._clock,
         )
         ended_by: list[QlikCloudError] = []
-        unavailable_in_a_row = 0
+        breaker = Breaker()
 
         def note(job: _Job, outcome: Result | QlikCloudError) -> None:
-            nonlocal unavailable_in_a_row
-            progress.done += not isinstance(outcome, _ENDING)
-            unavailable_in_a_row = unavailable_in_a_row + 1 if isinstance(outcome, _UNAVAILABLE) else 0
+            progress.done += not isinstance(outcome, ENDING)
+            opened = breaker.opens(outcome)
             if isinstance(outcome, Result):
                 self._note_result(job, outcome)
-            elif isinstance(outcome, _ENDING):
-                ended_by.append(outcome)
             else:
-                self._note_error(job, outcome)
-                if unavailable_in_a_row >= _MOST_UNAVAILABLE:
+                if not isinstance(outcome, ENDING):
+                    self._note_error(job, outcome)
+                if opened:
                     ended_by.append(outcome)
             if job.name in self._in_doubt or (job.actual is None and isinstance(outcome, Result)):
                 unconfirmed.add(job.name)

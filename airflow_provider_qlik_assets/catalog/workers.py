@@ -8,7 +8,15 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-from airflow_provider_qlik_assets.client.errors import QlikCloudError
+from airflow_provider_qlik_assets.client.errors import (
+    QlikAuthenticationError,
+    QlikCloudError,
+    QlikConfigurationError,
+    QlikConnectionError,
+    QlikRateLimitError,
+    QlikResponseError,
+    QlikServerError,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.catalog.results import Result
@@ -19,8 +27,27 @@ Job = TypeVar("Job")
 # Enough to use up the quota of a window within seconds at any usual latency.
 WORKERS = 8
 
+# These errors would hit every other write as well.
+ENDING = (QlikAuthenticationError, QlikConfigurationError, QlikRateLimitError)
+# These would, too, if nothing but they came back from so many writes in a row.
+_UNAVAILABLE = (QlikConnectionError, QlikResponseError, QlikServerError)
+_MOST_UNAVAILABLE = 24
+
 _TICK_SECONDS = 0.5
 _LONGEST_NAP_SECONDS = 0.5
+
+
+class Breaker:
+    """Tells from the outcomes when it is pointless to go on."""
+
+    def __init__(self) -> None:
+        self._unavailable_in_a_row = 0
+
+    def opens(self, outcome: Result | QlikCloudError) -> bool:
+        """Take note of an outcome; return whether all others would fail, too."""
+        unavailable = isinstance(outcome, _UNAVAILABLE)
+        self._unavailable_in_a_row = self._unavailable_in_a_row + 1 if unavailable else 0
+        return isinstance(outcome, ENDING) or self._unavailable_in_a_row >= _MOST_UNAVAILABLE
 
 
 class _StoppedError(Exception):
