@@ -49,8 +49,12 @@ def main() -> int:
         other_team.start()
         states["register_and_refresh"] = run_dag("register_and_refresh", params)
         states["scheduled_clean_up"] = run_dag("scheduled_clean_up", params)
-        # Run by hand, so no event triggers it and it has nothing to stamp.
+        # Run by hand, so no event triggers these and they have nothing to do.
         states["freshness_from_assets"] = run_dag("freshness_from_assets", params)
+        if importlib.util.find_spec("airflow.sdk"):
+            states["react_to_freshness"] = run_dag("react_to_freshness", {})
+        else:
+            console.rule("Not running react_to_freshness: Airflow 2 has no asset watchers")
         states["sync_catalog"] = run_dag("sync_catalog", lake)
         first = catalog(tenant)
         states["mapped_upsert (again)"] = run_dag("mapped_upsert", params)
