@@ -297,7 +297,13 @@ def test_another_task_that_creates_it_first_wins(
     entries = wishes(30, name="new", tags=["t"])
     sync = Sync(client, "store", entries)
     plan = sync.plan()
-    theirs = add(sandbox, entries[:10], name="theirs", description="steward's")
+    theirs = add(
+        sandbox,
+        entries[:10],
+        name="theirs",
+        description="steward's",
+        createdTime="2026-01-01T00:00:00Z",
+    )
 
     results = sync.apply(plan)
 

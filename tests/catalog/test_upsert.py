@@ -326,7 +326,11 @@ def test_the_second_one_that_somebody_else_deleted_already_is_gone(
 
     def meddle(number: int) -> None:
         if number == 1:
-            sandbox.add_asset("store", id="theirs", technicalName="orders", appType="dbt")
+            # Not in the same millisecond as ours, or the ids would decide.
+            earlier = "2026-01-01T00:00:00Z"
+            sandbox.add_asset(
+                "store", id="theirs", technicalName="orders", appType="dbt", createdTime=earlier
+            )
         else:
             (ours,) = sandbox.assets.keys() - {"theirs"}
             client.delete_data_assets([ours])
