@@ -17,7 +17,7 @@ from airflow.providers.common.compat.triggers import BaseEventTrigger
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_qlik_assets.arguments import as_seconds
-from airflow_provider_qlik_assets.catalog.changes import ALL_STORES, Interest
+from airflow_provider_qlik_assets.catalog.changes import ALL_STORES, Interest, Snapshot
 from airflow_provider_qlik_assets.catalog.deletion import check_ids
 from airflow_provider_qlik_assets.catalog.edges import FreshnessEdges
 from airflow_provider_qlik_assets.catalog.waiting import (
@@ -130,7 +130,7 @@ class QlikDataFreshnessTrigger(_FeedTrigger):
         self._deadline = parse_instant(deadline) if deadline is not None else None
         self.missing_ok = missing_ok
         self.ends_task = ends_task
-        self._reported = ""
+        self._judged: object = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, JSON values without secrets."""
@@ -162,6 +162,7 @@ class QlikDataFreshnessTrigger(_FeedTrigger):
 
     async def _event(self, subscription: Subscription, shared_stream: AsyncIterator[Any]) -> TriggerEvent:
         not_before = asyncio.get_running_loop().time() + min(_SHORTEST_WAIT_SECONDS, self.poll_interval)
+        event = None
         try:
             async with asyncio.timeout(self._seconds_left()):
                 async with aclosing(subscription.read(shared_stream)) as all_news:
@@ -170,27 +171,37 @@ class QlikDataFreshnessTrigger(_FeedTrigger):
                             await asyncio.sleep(not_before - asyncio.get_running_loop().time())
                             return event
         except TimeoutError:
+            if event is not None:
+                return event
             news = await subscription.look_again()
             return self._judge(news) or self._time_out(news)
         raise RuntimeError("The triggerer ended the shared stream.")
 
     def _judge(self, news: News) -> TriggerEvent | None:
         """Return the event if the wait is over."""
+        snapshot = news.snapshot or Snapshot({}, {})
+        states = [snapshot.states.get(key) for key in self.data_asset_ids]
+        errors = [snapshot.errors.get(key) for key in self.data_asset_ids]
+        # Most news are about the data assets of others. Problems differ in their trace ids alone.
+        view = (bool(news.problem), news.is_hopeless, bool(news.snapshot), states, errors)
+        if view == self._judged:
+            return None
+        self._judged = view
         freshness = self._freshness(news)
         if news.is_hopeless:
             return _event("error", freshness, news.problem)
-        for key in self.data_asset_ids:
-            error = news.snapshot.errors.get(key) if news.snapshot else None
+        for error in errors:
             if isinstance(error, QlikNotFoundError) and not self.missing_ok:
                 return _event("error", freshness, f"{error} {MISSING_ADVICE}")
-            if error and not isinstance(error, QlikNotFoundError):
+            if error is not None and not isinstance(error, QlikNotFoundError):
                 return _event("error", freshness, str(error))
-        if news.snapshot is not None and self.condition.is_met(freshness):
+        if news.snapshot and self.condition.is_met(freshness):
+            self.log.info("The data assets are fresh.")
             # Only a triggerer sets the id. Dag.test() has none, and cannot end a task by itself.
             if self.ends_task and self.trigger_id is not None:
                 return TaskSuccessEvent(xcoms={"return_value": waiting_result(freshness, self.condition)})
             return _event("success", freshness, "The data assets are fresh.")
-        self._report(news, freshness)
+        self.log.info("%s", news.problem or f"Data assets are {self.condition.describe_stale(freshness)}.")
         return None
 
     def _time_out(self, news: News) -> TriggerEvent:
@@ -204,14 +215,6 @@ class QlikDataFreshnessTrigger(_FeedTrigger):
             return {}
         states = news.snapshot.states
         return {key: states[key].freshness if key in states else None for key in self.data_asset_ids}
-
-    def _report(self, news: News, freshness: Freshness) -> None:
-        """Log what is new for this trigger; with thousands of others the feed has news often."""
-        problem = "Polls fail." if news.problem else ""  # each with a trace id of its own
-        stale = self.condition.describe_stale(freshness)
-        if (problem or stale) != self._reported:
-            self._reported = problem or stale
-            self.log.info("%s", news.problem or f"Data assets are {stale}.")
 
     def _seconds_left(self) -> float | None:
         if self._deadline is None:

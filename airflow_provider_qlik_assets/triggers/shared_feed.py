@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import random
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -58,7 +59,8 @@ class SharedFeed:
         self._subscriptions: set[Subscription] = set()
         self._begun = self._ended = self._succeeded = 0  # numbers of polls, from 1
         self._changed, self._polled, self._hurry = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._task = asyncio.create_task(self._poll_for_ever())
+        # It outlives the trigger that came first, so its log is not that trigger's.
+        self._task = asyncio.create_task(self._poll_for_ever(), context=contextvars.Context())
 
     async def changes(self) -> AsyncGenerator[News, None]:
         """Yield the news, now and whenever they have changed."""

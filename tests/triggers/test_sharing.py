@@ -123,6 +123,20 @@ async def test_latecomers_learn_what_was_known_before(
     assert event["status"] == "success"
 
 
+async def test_a_latecomer_whose_deadline_is_near_does_not_lose_what_it_has_seen(
+    make_trigger: MakeTrigger, qlik_sandbox: Sandbox, assets: list[str]
+) -> None:
+    qlik_sandbox.touch(assets[1], dataFreshness=FRESH)
+    async with by_run([make_trigger(data_asset_ids=[assets[0]], poll_interval=1.0)]):
+        await asyncio.sleep(0.5)
+        deadline = (datetime.now(UTC) + timedelta(seconds=0.8)).isoformat()
+        late = make_trigger(data_asset_ids=[assets[1]], poll_interval=1.0, deadline=deadline)
+        async with by_run([late]) as (task,):
+            (event,) = await asyncio.wait_for(task, 10)
+
+    assert event["status"] == "success"
+
+
 @each_way
 async def test_what_was_true_before_a_latecomer_came_does_not_count(
     make_trigger: MakeTrigger, qlik_sandbox: Sandbox, assets: list[str], running: Any
