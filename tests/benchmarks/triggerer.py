@@ -78,7 +78,7 @@ def define_connections(url: str, api_key: str, conn_id: str = "tenant") -> None:
 
 def prepare(directory: str) -> None:
     """Give this process, which has not imported Airflow yet, a quiet Airflow of its own."""
-    logging.disable(logging.WARNING)
+    logging.disable(logging.ERROR)
     os.environ.update(
         {
             "AIRFLOW_HOME": directory,
