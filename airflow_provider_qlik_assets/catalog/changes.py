@@ -88,7 +88,7 @@ class ChangeFeed:
         self._told: set[str] = set()
         self._listed: Stores | None = None
         self._pages = 1
-        self._total: int | None = None
+        self._expected_total: int | None = None
         self._watermark = Watermark()
         self._order_is_proven = False
         self._suspects_deletions = False
@@ -164,7 +164,7 @@ class ChangeFeed:
     def _read_news(self, client: QlikCloudClient, interest: Interest, stores: Stores) -> bool:
         """Read pages until one holds nothing new; return whether the tenant sorts them."""
         began, mark = self._clock(), self._watermark
-        newest, created, total, stood_still = mark.newest, 0, 0, True
+        newest, total, stood_still = mark.newest, 0, True
         for number in itertools.count():
             page = client.read_page(stores, number, projections=STATE_FIELDS, sort=[_NEWEST_FIRST])
             states = [AssetState.of(asset) for asset in page.items]
@@ -179,7 +179,8 @@ class ChangeFeed:
             total = page.total
             may_go_on = mark.started and states and number + 1 < page.pages
             goes_on = may_go_on and (mark.is_above(states[-1]) or self._is_new(states[-1]))
-            created += sum(self._is_created(state) for state in states)
+            if self._expected_total is not None:
+                self._expected_total += sum(self._is_created(state) for state in states)
             self._take(states)
             if not goes_on:
                 break
@@ -189,8 +190,8 @@ class ChangeFeed:
                 break
         if stood_still:
             mark.advance(newest, began, self._clock())
-        self._suspects_deletions |= self._total is not None and total < self._total + created
-        self._total = total
+        self._suspects_deletions |= self._expected_total is not None and total < self._expected_total
+        self._expected_total = total
         return True
 
     def _is_sorted(self, client: QlikCloudClient, stores: Stores, states: list[AssetState]) -> bool:
@@ -236,7 +237,7 @@ class ChangeFeed:
     def _start_anew(self, stores: Stores | None = None) -> None:
         """Follow a listing from now on, or none."""
         self._listed = stores
-        self._total = None
+        self._expected_total = None
         self._watermark = Watermark()
         self._order_is_proven = False
         self._suspects_deletions = False

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_qlik_assets.catalog.changes import ChangeFeed, Interest
@@ -80,6 +80,13 @@ class World:
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@example(
+    steps=[
+        ([("touch", 0, "2026-01-01T00:00:00.000Z")], [("delete", 0, None)], False),
+        ([("create", 0, "2026-01-01T00:00:00.000Z")], [], True),
+    ],
+    tenant=({}, 1),
 )
 @given(steps=steps, tenant=st.tuples(behaviour, st.sampled_from([1, 3, ASSETS])))
 def test_what_the_feed_says_is_true(
