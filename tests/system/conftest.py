@@ -31,6 +31,8 @@ COMPONENTS = (
 )
 JOBS = {"SchedulerJob", "TriggererJob", *(["DagProcessorJob"] if AIRFLOW_3 else [])}
 LONGEST_SECONDS = 240.0
+# So few writes in so long a window that a task defers rather than wait for its turn.
+FEW_WRITES = {"tier2_limit": 10, "rate_limit_window": 65}
 SHOWN_CHARACTERS = 4000
 SHOWN_TASKS = 5
 
@@ -54,9 +56,8 @@ class Airflow:
             if not name.startswith(("AIRFLOW_", "_AIRFLOW_"))
         } | {
             "AIRFLOW_HOME": str(home),
-            "AIRFLOW_CONN_QLIK_CLOUD_DEFAULT": json.dumps(
-                {"conn_type": "qlik_cloud", "host": tenant.url, "password": tenant.api_key}
-            ),
+            "AIRFLOW_CONN_QLIK_CLOUD_DEFAULT": connection(tenant),
+            "AIRFLOW_CONN_QLIK_FEW_WRITES": connection(tenant, **FEW_WRITES),
             "XDG_STATE_HOME": str(home / "state"),
             "PYTHONWARNINGS": "ignore",
             "AIRFLOW__CORE__DAGS_FOLDER": str(self._dags),
@@ -248,6 +249,12 @@ class Airflow:
         self._guard.stdin.flush()
 
 
+def connection(tenant: Sandbox, **extra: Any) -> str:
+    """Return an Airflow connection to the tenant as JSON."""
+    fields = {"conn_type": "qlik_cloud", "host": tenant.url, "password": tenant.api_key, "extra": extra}
+    return json.dumps(fields)
+
+
 def free_ports(count: int) -> list[int]:
     """Return ports that nobody listens on."""
     with contextlib.ExitStack() as stack:
@@ -264,7 +271,7 @@ def accepts_connections(port: int) -> bool:
     return True
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def tenant() -> Iterator[Sandbox]:
     """One tenant for all tests, each of which has data assets of its own."""
     with Sandbox() as sandbox:
@@ -272,7 +279,7 @@ def tenant() -> Iterator[Sandbox]:
         yield sandbox
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def airflow(tenant: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     """Run an Airflow; its start takes most of a minute on a small machine."""
     home = tmp_path_factory.mktemp("airflow")

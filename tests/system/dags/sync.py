@@ -1,0 +1,19 @@
+"""A DAG that writes more than its connection's quota allows at once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_qlik_assets.operators.data_assets import QlikSyncDataAssetsOperator
+
+with DAG("sync", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None):
+    QlikSyncDataAssetsOperator(
+        task_id="sync",
+        qlik_conn_id="qlik_few_writes",
+        data_store_id="synced",
+        data_assets=[{"technicalName": f"table-{number}", "appType": "test"} for number in range(15)],
+        deferrable=True,
+        retries=3,
+    )
