@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import subprocess
 import sys
 import threading
@@ -66,6 +67,16 @@ def client(connect: Callable[..., QlikCloudClient]) -> QlikCloudClient:
     return connect()
 
 
+CHAOS = (
+    {"kind": "drop", "when": "before"},
+    {"kind": "drop", "when": "after"},
+    {"kind": "truncate"},
+    {"kind": "status", "status": 503, "when": "before"},
+    {"kind": "html", "status": 502, "when": "after"},
+    {"kind": "status", "status": 429, "headers": {"Retry-After": "0"}, "probability": 0.002},
+)
+
+
 class Tenant:
     """A sandbox in a process of its own, so that the processes of a test do not share its interpreter."""
 
@@ -81,6 +92,28 @@ class Tenant:
 
     def assets(self) -> list[dict[str, Any]]:
         return list(self.control("GET", "/state")["assets"].values())
+
+    def break_now_and_then(self) -> None:
+        """Lose requests and answers, and answer with errors, from now on."""
+        for fault in CHAOS:
+            self.control("POST", "/faults", {"probability": 0.02, **fault, "times": None})
+
+    def in_processes(self, count: int, target: Callable[..., None]) -> list[str]:
+        """Run ``target(ready, store_id, number, failures)`` in processes; return what is in failures then."""
+        context = multiprocessing.get_context("spawn")
+        failures = context.SimpleQueue()
+        processes = [
+            context.Process(target=target, args=(self.ready, self.store_id, number, failures))
+            for number in range(count)
+        ]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+        reported = []
+        while not failures.empty():
+            reported.append(failures.get())
+        return reported
 
     def writes(self) -> int:
         """Return how many writes have arrived so far."""

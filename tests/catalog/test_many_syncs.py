@@ -17,13 +17,6 @@ from airflow_provider_qlik_assets.client import ApiKey, QlikCloudClient, RateLim
 
 TASKS = 4
 ASSETS = 120
-CHAOS = (
-    {"kind": "drop", "when": "before", "probability": 0.02},
-    {"kind": "drop", "when": "after", "probability": 0.02},
-    {"kind": "truncate", "probability": 0.02},
-    {"kind": "status", "status": 503, "when": "before", "probability": 0.02},
-    {"kind": "html", "status": 502, "when": "after", "probability": 0.02},
-)
 BOTH = pytest.mark.parametrize(
     "tenant",
     [{"duplicate_technical_name": "refused"}, {"duplicate_technical_name": "allowed"}],
@@ -71,23 +64,9 @@ EXPECTED = {f"table_{number:03}": 1 for number in range(ASSETS)}
 @pytest.mark.timeout(240)
 @BOTH
 def test_syncs_of_several_processes_at_once_create_each_data_asset_once(tenant: Any) -> None:
-    for fault in CHAOS:
-        tenant.control("POST", "/faults", {**fault, "times": None})
-    context = multiprocessing.get_context("spawn")
-    failures = context.SimpleQueue()
-    tasks = [
-        context.Process(target=sync, args=(tenant.ready, tenant.store_id, task, failures))
-        for task in range(TASKS)
-    ]
-    for task in tasks:
-        task.start()
-    for task in tasks:
-        task.join()
+    tenant.break_now_and_then()
 
-    reported = []
-    while not failures.empty():
-        reported.append(failures.get())
-    assert reported == []
+    assert tenant.in_processes(TASKS, sync) == []
     assert names(tenant) == EXPECTED
     everybody = {f"task_{task}": task for task in range(TASKS)}
     assert [asset for asset in tenant.assets() if asset["properties"] != everybody] == []

@@ -16,14 +16,6 @@ from airflow_provider_qlik_assets.client import ApiKey, QlikCloudClient, RateLim
 
 WRITERS = 8
 ASSETS = 50
-CHAOS = (
-    {"kind": "drop", "when": "before", "probability": 0.02},
-    {"kind": "drop", "when": "after", "probability": 0.02},
-    {"kind": "truncate", "probability": 0.02},
-    {"kind": "status", "status": 503, "when": "before", "probability": 0.02},
-    {"kind": "html", "status": 502, "when": "after", "probability": 0.02},
-    {"kind": "status", "status": 429, "headers": {"Retry-After": "0"}, "probability": 0.002},
-)
 
 
 def client_of(ready: dict[str, str]) -> QlikCloudClient:
@@ -70,23 +62,9 @@ def write(ready: dict[str, str], store_id: str, writer: int, failures: Any) -> N
     indirect=True,
 )
 def test_the_newest_wish_of_every_writer_is_in_the_catalog(tenant: Any) -> None:
-    for fault in CHAOS:
-        tenant.control("POST", "/faults", {**fault, "times": None})
-    context = multiprocessing.get_context("spawn")
-    failures = context.SimpleQueue()
-    writers = [
-        context.Process(target=write, args=(tenant.ready, tenant.store_id, writer, failures))
-        for writer in range(WRITERS)
-    ]
-    for process in writers:
-        process.start()
-    for process in writers:
-        process.join()
+    tenant.break_now_and_then()
 
-    reported = []
-    while not failures.empty():
-        reported.append(failures.get())
-    assert reported == []
+    assert tenant.in_processes(WRITERS, write) == []
     assets = tenant.assets()
     assert sorted(asset["technicalName"] for asset in assets) == sorted(f"table_{n}" for n in range(ASSETS))
     everybody = {f"writer_{writer}": writer for writer in range(WRITERS)}
