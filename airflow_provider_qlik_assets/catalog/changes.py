@@ -271,7 +271,9 @@ class ChangeFeed:
             for key in self._states.keys() - found:  # deleted, or in no store
                 del self._states[key]
                 self._followed.discard(key)
-        self._complete.update([stores] if isinstance(stores, str) else stores)
+        for store in [stores] if isinstance(stores, str) else stores:
+            self._complete.add(store)
+            self._errors.pop(store, None)
 
     def _read_one(self, client: QlikCloudClient, key: str) -> None:
         """Read a data asset that may be in no listing, or not exist at all."""

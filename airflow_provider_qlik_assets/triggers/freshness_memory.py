@@ -57,13 +57,12 @@ class FreshnessMemory:
         return False
 
     async def _keep(self) -> None:
-        parts = self._parts(self._edges.updated if self._is_scope_kept else self._edges.ids)
-        for part in sorted(parts):
-            entries = {
-                key: format_instant(freshness) if freshness else None
-                for key, freshness in self._edges.seen.items()
-                if _part(key) == part
-            }
+        wanted = self._parts(self._edges.updated if self._is_scope_kept else self._edges.ids)
+        parts: dict[int, dict[str, str | None]] = {part: {} for part in sorted(wanted)}
+        for key, freshness in self._edges.seen.items():
+            if (part := _part(key)) in parts:
+                parts[part][key] = format_instant(freshness) if freshness else None
+        for part, entries in parts.items():
             await self._store.aset(_name(part), entries)
         if not self._is_scope_kept:
             await self._store.aset("scope", self._scope)

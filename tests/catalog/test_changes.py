@@ -495,6 +495,17 @@ def test_a_store_that_may_not_be_listed_does_not_keep_others_from_it(
     assert snapshot.errors["store"].http_status == 403
 
 
+def test_a_store_that_may_be_listed_again_is_no_problem_any_more(
+    reader: Reader, sandbox: Sandbox, two_stores: list[str]
+) -> None:
+    sandbox.add_fault(Fault(kind="status", status=403, path="/api/v1/data-stores/store/*"))
+    reader.wait_for_all_of("store")
+    before, after = reader.poll(), reader.poll()
+
+    assert (before.stores, after.stores) == (frozenset(), {"store"})
+    assert (list(before.errors), list(after.errors)) == (["store"], [])
+
+
 @pytest.mark.parametrize("switches", [{"all_stores_refused": True}, {"sort_refused": True}, {}])
 def test_changes_of_a_whole_store_are_seen(
     reader: Reader, sandbox: Sandbox, two_stores: list[str], switches: dict[str, bool]

@@ -85,7 +85,7 @@ async def running(watcher: QlikDataFreshnessEventTrigger, sandbox: Sandbox) -> A
             events.append(event.payload)  # noqa: PERF401 - it never ends
 
     task = asyncio.create_task(collect())
-    await polls(sandbox, 2)
+    await polls(sandbox, 4)  # where it watches all of a store, the first poll takes two requests
     yield events
     await polls(sandbox, 3)
     assert not task.done(), task.exception()
@@ -94,7 +94,7 @@ async def running(watcher: QlikDataFreshnessEventTrigger, sandbox: Sandbox) -> A
 
 
 async def polls(sandbox: Sandbox, count: int) -> None:
-    """Wait until as many polls have begun."""
+    """Wait until as many requests have arrived."""
     goal = len(sandbox.journal) + count
     for _ in range(1000):
         if len(sandbox.journal) >= goal:
