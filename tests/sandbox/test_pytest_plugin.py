@@ -25,6 +25,7 @@ def test_second(qlik_sandbox):
 
 
 def test_each_test_of_a_user_gets_a_clean_tenant(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")  # not one of a directory above
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_dag.py").write_text(TESTS)
     command = [
