@@ -294,7 +294,9 @@ def test_somebody_else_who_creates_it_first_wins(
 
     def meddle(number: int) -> None:
         if number == 1:
-            sandbox.add_asset("store", id="theirs", technicalName="orders", description="theirs")
+            # Clearly older, so that no tie of a millisecond decides.
+            first = {"technicalName": "orders", "createdTime": "2026-01-01T00:00:00Z"}
+            sandbox.add_asset("store", id="theirs", description="theirs", **first)
 
     result = upsert_data_asset(Meddling(client, meddle), {**WISH, "name": "Orders"}, if_exists)  # type: ignore[arg-type]
 
@@ -311,7 +313,8 @@ def test_somebody_else_who_creates_it_first_may_be_an_error(
 
     def meddle(number: int) -> None:
         if number == 1:
-            sandbox.add_asset("store", id="theirs", technicalName="orders")
+            first = {"technicalName": "orders", "createdTime": "2026-01-01T00:00:00Z"}
+            sandbox.add_asset("store", id="theirs", **first)
 
     with pytest.raises(QlikDataAssetExistsError):
         upsert_data_asset(Meddling(client, meddle), WISH, "fail")  # type: ignore[arg-type]
