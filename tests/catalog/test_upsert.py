@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -360,7 +361,8 @@ def test_a_wish_is_not_lost_to_another_creator_after_a_lost_request(
 
     def meddle(number: int) -> None:
         if number == 1:
-            sandbox.add_asset("store", id="theirs", technicalName="orders", name="theirs")
+            first = {"technicalName": "orders", "createdTime": "2026-01-01T00:00:00Z"}
+            sandbox.add_asset("store", id="theirs", name="theirs", **first)
 
     result = upsert_data_asset(Meddling(client, meddle), {**WISH, "name": "Orders"})  # type: ignore[arg-type]
 
@@ -438,6 +440,7 @@ def create_in_a_process(url: str, key: str, number: int, start: Any, queue: Any)
     with QlikCloudClient(url, ApiKey(key), rate_limit_store="memory:") as client:
         client.me()
         start.wait()
+        time.sleep(0.003 * number)  # which of two of the same millisecond is older, nobody can tell
         result = upsert_data_asset(client, {**WISH, "properties": {f"p{number}": number}})
         queue.put((result.id, result.action))
 
