@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from airflow.providers.common.compat.sdk import AirflowFailException
-
+from airflow_provider_qlik_assets._compat import AirflowFailException
 from airflow_provider_qlik_assets.client.errors import (
     QlikAuthenticationError,
     QlikBadRequestError,

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import DAG
-
+    from airflow_provider_qlik_assets._compat import DAG
     from airflow_provider_qlik_assets.sandbox import Sandbox
 
 _home = Path(tempfile.mkdtemp(prefix="qlik-assets-tests-"))

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_qlik_assets._compat import AirflowFailException
 from airflow_provider_qlik_assets.client.errors import (
     QlikApiError,
     QlikAuthenticationError,

@@ -8,11 +8,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow import __version__ as airflow_version
-from airflow.providers.common.compat.connection import get_async_connection
-from airflow.providers.common.compat.sdk import BaseHook, conf, mask_secret, redact
 from asgiref.sync import sync_to_async
 
 from airflow_provider_qlik_assets import catalog, client
+from airflow_provider_qlik_assets._compat import BaseHook, conf, get_async_connection, mask_secret, redact
 from airflow_provider_qlik_assets.hooks.fields import (
     CONFIG_SECTION,
     CONNECTION_TYPE,
@@ -29,8 +28,7 @@ from airflow_provider_qlik_assets.hooks.settings import (
 )
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
-
+    from airflow_provider_qlik_assets._compat import Connection
     from airflow_provider_qlik_assets.catalog import DeletionGuards, Result
     from airflow_provider_qlik_assets.catalog.upsert import IfExists
     from airflow_provider_qlik_assets.client import DataAsset, JsonPatchOperation, QlikCloudClient

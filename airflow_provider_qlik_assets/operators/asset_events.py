@@ -21,7 +21,7 @@ from airflow_provider_qlik_assets.client.errors import QlikValidationError
 from airflow_provider_qlik_assets.client.instants import parse_instant
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow_provider_qlik_assets._compat import Context
 
 logger = logging.getLogger(__name__)
 

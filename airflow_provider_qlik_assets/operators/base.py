@@ -6,16 +6,14 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
+from airflow_provider_qlik_assets._compat import BaseOperator
 from airflow_provider_qlik_assets.arguments import from_rendered
 from airflow_provider_qlik_assets.catalog.results import Result, summarize
 from airflow_provider_qlik_assets.failures import permanent_errors_fail_the_task
 from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
-
+    from airflow_provider_qlik_assets._compat import Context
     from airflow_provider_qlik_assets.client import QlikCloudClient
 
 

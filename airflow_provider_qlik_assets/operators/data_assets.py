@@ -35,8 +35,7 @@ from airflow_provider_qlik_assets.operators.clean_up import QlikCleanUpDataAsset
 from airflow_provider_qlik_assets.operators.sync import QlikSyncDataAssetsOperator
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
-
+    from airflow_provider_qlik_assets._compat import Context
     from airflow_provider_qlik_assets.client import DataAsset, JsonPatchOperation, QlikCloudClient
 
 __all__ = [

@@ -8,8 +8,8 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import pendulum
-from airflow.providers.common.compat.sdk import AirflowException, conf
 
+from airflow_provider_qlik_assets._compat import AirflowException, conf
 from airflow_provider_qlik_assets.arguments import (
     as_bool,
     as_fraction,
@@ -31,8 +31,7 @@ from airflow_provider_qlik_assets.client.instants import format_instant
 from airflow_provider_qlik_assets.operators.base import QlikOperator
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
-
+    from airflow_provider_qlik_assets._compat import Context
     from airflow_provider_qlik_assets.client import DataAsset, QlikCloudClient
 
 Row = dict[str, Any]

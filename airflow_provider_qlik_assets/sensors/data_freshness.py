@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import pendulum
-from airflow.providers.common.compat.sdk import (
+
+from airflow_provider_qlik_assets._compat import (
     AirflowException,
     AirflowFailException,
     AirflowSensorTimeout,
@@ -17,7 +18,6 @@ from airflow.providers.common.compat.sdk import (
     conf,
     get_listener_manager,
 )
-
 from airflow_provider_qlik_assets.arguments import (
     as_bool,
     as_ids,
@@ -43,7 +43,7 @@ from airflow_provider_qlik_assets.failures import PERMANENT_ERRORS, permanent_er
 from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow_provider_qlik_assets._compat import Context
 
 # The trigger keeps the time-out itself; Airflow's own is the net below it.
 _TIMEOUT_MARGIN = timedelta(minutes=5)

@@ -13,9 +13,9 @@ from contextlib import aclosing
 from typing import Any
 
 import pendulum
-from airflow.providers.common.compat.triggers import BaseEventTrigger
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
+from airflow_provider_qlik_assets._compat import BaseEventTrigger
 from airflow_provider_qlik_assets.arguments import as_seconds
 from airflow_provider_qlik_assets.catalog.changes import ALL_STORES, Interest, Snapshot
 from airflow_provider_qlik_assets.catalog.deletion import check_ids

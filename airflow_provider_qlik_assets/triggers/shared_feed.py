@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from asgiref.sync import sync_to_async
 
+from airflow_provider_qlik_assets._compat import AirflowNotFoundException
 from airflow_provider_qlik_assets.catalog.changes import ChangeFeed, Interest, Snapshot
 from airflow_provider_qlik_assets.client.errors import QlikApiError, QlikCloudError
 from airflow_provider_qlik_assets.failures import PERMANENT_ERRORS

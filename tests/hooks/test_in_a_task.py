@@ -4,8 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, task
-
+from airflow_provider_qlik_assets._compat import DAG, task
 from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook
 
 

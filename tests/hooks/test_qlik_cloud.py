@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, Connection, redact
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from airflow_provider_qlik_assets._compat import AirflowNotFoundException, BaseHook, Connection, redact
 from airflow_provider_qlik_assets.catalog import DeletionGuards
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Asset, BaseOperator
 from airflow.utils.session import create_session
 from sqlalchemy import delete, select
 from sqlalchemy.event import listen, remove
 from sqlalchemy.orm import Session
 
+from airflow_provider_qlik_assets._compat import DAG, AirflowFailException, Asset, BaseOperator
 from airflow_provider_qlik_assets.client.errors import QlikNotFoundError, QlikValidationError
 from airflow_provider_qlik_assets.operators.data_assets import QlikUpdateDataFreshnessOperator
 from airflow_provider_qlik_assets.sandbox import Sandbox

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException, BaseOperator
 
+from airflow_provider_qlik_assets._compat import DAG, AirflowFailException, BaseOperator
 from airflow_provider_qlik_assets.client.errors import QlikNotFoundError, QlikServerError, QlikValidationError
 from airflow_provider_qlik_assets.operators.data_assets import QlikCleanUpDataAssetsOperator
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox

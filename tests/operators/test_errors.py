@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException, BaseOperator
 
+from airflow_provider_qlik_assets._compat import AirflowFailException, AirflowNotFoundException, BaseOperator
 from airflow_provider_qlik_assets.client.errors import (
     QlikApiError,
     QlikConflictError,

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, task
 
+from airflow_provider_qlik_assets._compat import DAG, task
 from airflow_provider_qlik_assets.operators.data_assets import (
     QlikDeleteDataAssetsOperator,
     QlikPatchDataAssetOperator,
@@ -170,7 +170,7 @@ def test_sync_of_what_another_task_returns(dag: DAG, run_dag: RunDag, qlik_sandb
 def test_sync_of_a_file_beside_the_dag(run_dag: RunDag, qlik_sandbox: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "catalog.yaml").write_text("- {technicalName: orders, appType: app}")
     (tmp_path / "my_dag.py").write_text(
-        "from airflow.providers.common.compat.sdk import DAG\n"
+        "from airflow_provider_qlik_assets._compat import DAG\n"
         "from airflow_provider_qlik_assets.operators.data_assets import QlikSyncDataAssetsOperator\n"
         "with DAG('beside', schedule=None) as dag:\n"
         "    QlikSyncDataAssetsOperator(\n"

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_qlik_assets._compat import AirflowFailException
 from airflow_provider_qlik_assets.client import JsonPatchOperation
 from airflow_provider_qlik_assets.client.errors import QlikConflictError, QlikNotFoundError
 from airflow_provider_qlik_assets.operators.data_assets import QlikPatchDataAssetOperator

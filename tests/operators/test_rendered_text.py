@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
+from airflow_provider_qlik_assets._compat import AirflowFailException, BaseOperator
 from airflow_provider_qlik_assets.operators.data_assets import (
     QlikDeleteDataAssetsOperator,
     QlikPatchDataAssetOperator,

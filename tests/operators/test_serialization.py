@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, BaseOperator
 
+from airflow_provider_qlik_assets._compat import DAG, BaseOperator
 from airflow_provider_qlik_assets.client import DataAsset, JsonPatchOperation
 from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik_assets.operators.data_assets import (

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_qlik_assets._compat import AirflowFailException
 from airflow_provider_qlik_assets.client.errors import QlikPartialFailureError, QlikValidationError
 from airflow_provider_qlik_assets.operators.data_assets import QlikSyncDataAssetsOperator
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
@@ -261,7 +261,7 @@ def test_airflows_own_dry_run_still_works() -> None:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Root of the DAG bundle; tasks that were not made by a DAG file look there, too."""
-    from airflow.providers.common.compat.sdk import conf  # noqa: PLC0415
+    from airflow_provider_qlik_assets._compat import conf  # noqa: PLC0415
 
     monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(tmp_path))
     assert conf.get("core", "dags_folder") == str(tmp_path)

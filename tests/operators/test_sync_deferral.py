@@ -9,8 +9,8 @@ from typing import Any
 
 import pendulum
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowException, TaskDeferred
 
+from airflow_provider_qlik_assets._compat import DAG, AirflowException, TaskDeferred
 from airflow_provider_qlik_assets.client.errors import QlikRateLimitError
 from airflow_provider_qlik_assets.operators import sync as module
 from airflow_provider_qlik_assets.operators.data_assets import QlikSyncDataAssetsOperator

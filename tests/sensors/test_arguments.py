@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException, BaseOperator
 
+from airflow_provider_qlik_assets._compat import DAG, AirflowFailException, BaseOperator
 from airflow_provider_qlik_assets.client.errors import QlikValidationError
 from airflow_provider_qlik_assets.sandbox import Sandbox
 from airflow_provider_qlik_assets.sensors.data_freshness import QlikDataFreshnessSensor

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import (
+
+from airflow_provider_qlik_assets._compat import (
     DAG,
     AirflowException,
     AirflowFailException,
@@ -19,7 +20,6 @@ from airflow.providers.common.compat.sdk import (
     get_listener_manager,
     task,
 )
-
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
 from airflow_provider_qlik_assets.sensors.data_freshness import QlikDataFreshnessSensor
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, task
 
+from airflow_provider_qlik_assets._compat import DAG, task
 from airflow_provider_qlik_assets.sandbox import Sandbox
 from airflow_provider_qlik_assets.sensors.data_freshness import QlikDataFreshnessSensor
 

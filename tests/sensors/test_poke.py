@@ -11,13 +11,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import (
+
+from airflow_provider_qlik_assets._compat import (
     AirflowFailException,
     AirflowNotFoundException,
     AirflowSensorTimeout,
     AirflowSkipException,
 )
-
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
 from airflow_provider_qlik_assets.sensors.data_freshness import QlikDataFreshnessSensor
 

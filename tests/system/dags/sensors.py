@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from airflow.providers.common.compat.sdk import DAG
-
+from airflow_provider_qlik_assets._compat import DAG
 from airflow_provider_qlik_assets.sensors.data_freshness import QlikDataFreshnessSensor
 
 ARGUMENTS = {

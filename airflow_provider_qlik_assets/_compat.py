@@ -1,0 +1,92 @@
+"""The names of Airflow that live elsewhere in 2.11 than in 3.x, each imported when it is first asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import sync_to_async
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG as DAG
+    from airflow.sdk import Asset as Asset
+    from airflow.sdk import BaseHook as BaseHook
+    from airflow.sdk import BaseOperator as BaseOperator
+    from airflow.sdk import BaseSensorOperator as BaseSensorOperator
+    from airflow.sdk import Connection as Connection
+    from airflow.sdk import Context as Context
+    from airflow.sdk import PokeReturnValue as PokeReturnValue
+    from airflow.sdk import task as task
+    from airflow.sdk.configuration import conf as conf
+    from airflow.sdk.exceptions import AirflowException as AirflowException
+    from airflow.sdk.exceptions import AirflowFailException as AirflowFailException
+    from airflow.sdk.exceptions import AirflowNotFoundException as AirflowNotFoundException
+    from airflow.sdk.exceptions import AirflowSensorTimeout as AirflowSensorTimeout
+    from airflow.sdk.exceptions import AirflowSkipException as AirflowSkipException
+    from airflow.sdk.exceptions import TaskDeferred as TaskDeferred
+    from airflow.sdk.listener import get_listener_manager as get_listener_manager
+    from airflow.sdk.log import mask_secret as mask_secret
+    from airflow.sdk.log import redact as redact  # type: ignore[attr-defined]
+    from airflow.triggers.base import BaseEventTrigger as BaseEventTrigger
+
+_EXCEPTIONS = ("airflow.sdk.exceptions", "airflow.exceptions")
+_MASKER = ("airflow.sdk.log", "airflow.sdk.execution_time.secrets_masker", "airflow.utils.log.secrets_masker")
+
+# The newest home first: later Airflows still know the older ones, but warn about them.
+_HOMES = {
+    "AirflowException": _EXCEPTIONS,
+    "AirflowFailException": _EXCEPTIONS,
+    "AirflowNotFoundException": _EXCEPTIONS,
+    "AirflowSensorTimeout": _EXCEPTIONS,
+    "AirflowSkipException": _EXCEPTIONS,
+    "Asset": ("airflow.sdk", "airflow.datasets:Dataset"),
+    "BaseEventTrigger": ("airflow.triggers.base", "airflow.triggers.base:BaseTrigger"),
+    "BaseHook": ("airflow.sdk", "airflow.hooks.base"),
+    "BaseOperator": ("airflow.sdk", "airflow.models.baseoperator"),
+    "BaseSensorOperator": ("airflow.sdk", "airflow.sensors.base"),
+    "Connection": ("airflow.sdk", "airflow.models.connection"),
+    "Context": ("airflow.sdk", "airflow.utils.context"),
+    "DAG": ("airflow.sdk", "airflow.models.dag"),
+    "PokeReturnValue": ("airflow.sdk", "airflow.sensors.base"),
+    "TaskDeferred": _EXCEPTIONS,
+    "conf": ("airflow.sdk.configuration", "airflow.configuration"),
+    "get_listener_manager": ("airflow.sdk.listener", "airflow.listeners.listener"),
+    "mask_secret": _MASKER,
+    "redact": _MASKER,
+    "task": ("airflow.sdk", "airflow.decorators"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name from the first of its homes that has it.
+
+    :raises AttributeError: if the name is not one of this module.
+    :raises ImportError: if no home has it.
+    """
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    problems = []
+    for home in _HOMES[name]:
+        module, _, old_name = home.partition(":")
+        try:
+            found = globals()[name] = getattr(import_module(module), old_name or name)
+        except (ImportError, AttributeError) as error:
+            problems.append(str(error))
+        else:
+            return found
+    raise ImportError(f"This Airflow has no {name}: {'; '.join(problems)}")
+
+
+async def get_async_connection(conn_id: str, hook: BaseHook) -> Connection:
+    """Return an Airflow connection without blocking the event loop.
+
+    Before Airflow 3.3.2, which brought ``aextra_dejson``, ``aget_connection`` does not exist or masks secrets
+    with a blocking call to the supervisor: ``DeadlockImminentError`` if another call of the event loop is
+    under way. In a triggerer, only threads of asgiref reach the supervisor on every supported Airflow.
+
+    :param conn_id: id of the connection.
+    :param hook: the hook that looks it up, so that what a subclass overrides is used.
+    """
+    if hasattr(__getattr__("Connection"), "aextra_dejson"):
+        return await hook.aget_connection(conn_id)
+    return await sync_to_async(hook.get_connection)(conn_id)
