@@ -93,7 +93,7 @@ class ApiKey:
     def __post_init__(self) -> None:
         if not is_bearer_token(self.api_key):
             raise QlikConfigurationError(
-                "The API key is empty or holds blanks, line breaks or other characters that no key has: "
+                "The API key is empty or holds spaces, line breaks or other characters that no key has: "
                 "copy it again."
             )
 
@@ -129,7 +129,7 @@ class _OAuthClient(ABC):
             try:
                 return request_token({**body, **self._proof(base_url + TOKEN_PATH)})
             except QlikApiError as error:
-                if error.http_status in {400, 401, 403}:
+                if error.from_qlik and error.http_status in {400, 401, 403}:
                     error.context = self._advice
                 raise
 
@@ -157,8 +157,8 @@ class OAuthClientSecret(_OAuthClient):
 
     :param client_id: id of the OAuth client.
     :param client_secret: its secret.
-    :param scope: scopes to ask for, separated by blanks; ``None`` asks for the client's own.
-    :param on_new_token: told of each access token before it is used, to mask it in logs.
+    :param scope: space-separated scopes to ask for; ``None`` asks for the client's own.
+    :param on_new_token: called with each new access token, to mask it in logs.
     """
 
     client_id: str
@@ -185,8 +185,8 @@ class OAuthPrivateKey(_OAuthClient):
     :param client_id: id of the OAuth client.
     :param private_key_pem: unencrypted PEM: RSA of 2048 bits or more (signs with RS256) or EC P-384 (ES384).
     :param key_id: id under which the public key is registered (``kid``).
-    :param scope: scopes to ask for, separated by blanks; ``None`` asks for the client's own.
-    :param on_new_token: told of each access token before it is used, to mask it in logs.
+    :param scope: space-separated scopes to ask for; ``None`` asks for the client's own.
+    :param on_new_token: called with each new access token, to mask it in logs.
     """
 
     client_id: str

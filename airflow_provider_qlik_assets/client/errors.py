@@ -89,7 +89,8 @@ class QlikApiError(QlikCloudError):
     :param context: sentence that replaces the default next step.
 
     ``repeated`` tells whether an earlier attempt of the same request may have been carried out; a conflict
-    may then be with the caller's own change.
+    may then be with the caller's own change. ``from_qlik`` is ``False`` if the body is none of Qlik Cloud, so
+    that something else may have answered in its place.
     """
 
     next_step = "Look the code up in Qlik's API reference."
@@ -113,6 +114,7 @@ class QlikApiError(QlikCloudError):
         self.retry_after = retry_after
         self.context = context
         self.repeated = False
+        self.from_qlik = True
         super().__init__(str(self))
 
     @classmethod

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import platform
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -22,13 +20,12 @@ from airflow_provider_qlik_assets.client.connections import AnswerDeadline, Dead
 from airflow_provider_qlik_assets.client.errors import (
     ErrorDetail,
     QlikApiError,
-    QlikConfigurationError,
-    QlikConnectionError,
     QlikResponseError,
     QlikValidationError,
     error_class,
     shorten,
 )
+from airflow_provider_qlik_assets.client.network import Diagnosis, Route, check_verify
 from airflow_provider_qlik_assets.client.rate_limit import RateLimiter, Tier
 from airflow_provider_qlik_assets.client.retry import Failure, RetryPolicy, parse_retry_after
 
@@ -39,10 +36,7 @@ USER_AGENT = f"airflow-provider-qlik-assets/{__version__} python/{platform.pytho
 _LARGEST_ANSWER_BYTES = 32 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
 _MOST_REDIRECTS = 3
-_PROXY_SCHEMES = frozenset({"http", "https", "socks4", "socks4a", "socks5", "socks5h"})
-_ERROR_KEYS = ("code", "title", "detail")
-# The connection was not made; DNS failures are among them.
-_NEVER_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ProxyError)
+_CHECK_HOST = "Check that the host of the connection is the tenant's own, and what lies between."
 
 
 @dataclass(frozen=True)
@@ -137,8 +131,8 @@ class Transport:
             )
         )
         self._session.trust_env = False
-        _check_verify(self._options["verify"])
-        _check_proxy(requests.utils.select_proxy(base_url, self._options["proxies"]))
+        check_verify(verify, self._options["verify"])
+        self._route = Route.find(base_url, proxies, self._options["proxies"])
 
     def close(self) -> None:
         """Close all connections."""
@@ -210,35 +204,25 @@ class Transport:
 
     def _exchange(self, prepared: requests.PreparedRequest, shown: str) -> tuple[requests.Response, bytes]:
         """Send a request and read its whole answer."""
-        sent = True
         with AnswerDeadline(sum(self._timeout)) as deadline:
             try:
                 # By the adapter: a session would look at redirects and keep cookies.
                 adapter = self._session.get_adapter(self.base_url)
                 response = adapter.send(prepared, timeout=self._timeout, **self._options)
                 content = _read_bounded(response, shown)
-            except requests.exceptions.SSLError as error:
-                if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                    raise QlikConfigurationError(
-                        f"{shown}: the certificate of the host is not trusted. Check the host; if a proxy of "
-                        "yours opens TLS, set the extra 'verify' to the path of its CA bundle."
-                    ) from error
-                reason = "the TLS connection failed"
-            except requests.exceptions.ConnectTimeout:
-                sent, reason = False, f"no connection within {self._timeout[0]:g} s"
-            except (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError):
-                reason = f"no answer within {self._timeout[1]:g} s"
             except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
-                cause = _root_cause(error)
-                sent = not isinstance(cause, _NEVER_SENT)
-                reason = ("the connection broke" if sent else "no connection") + f" ({_describe(cause)})"
+                diagnosis = self._route.diagnose(error, shown, timeout=self._timeout)
             else:
                 if not deadline.expired:
+                    if response.status_code == 407 and self._route.proxy:
+                        raise self._route.refused_by_proxy(shown)
                     return response, content
             if deadline.expired:
-                sent, reason = True, f"the answer was not complete within {sum(self._timeout):g} s"
+                reason = f"the answer was not complete within {sum(self._timeout):g} s"
+                diagnosis = Diagnosis(reason, request_sent=True)
         raise _FailedError(
-            Failure(reason, request_sent=sent), _connection_error(shown, reason, sent, prepared)
+            Failure(diagnosis.reason, request_sent=diagnosis.request_sent),
+            diagnosis.to_error(shown, str(prepared.method)),
         )
 
     def _redirect_target(self, method: str, url: str, response: requests.Response) -> str:
@@ -266,43 +250,19 @@ class Transport:
         return target
 
 
-def _check_verify(verify: bool | str) -> None:
-    if isinstance(verify, str):
-        try:
-            if Path(verify).is_dir():
-                ssl.create_default_context(capath=verify)
-            else:
-                ssl.create_default_context(cafile=verify)
-        except (OSError, ValueError) as error:
-            raise QlikConfigurationError(
-                f"'verify' cannot be used: {verify} is no CA bundle in PEM format ({error})."
-            ) from error
-
-
-def _check_proxy(proxy: str | None) -> None:
-    """Refuse what is no proxy; its URL may hold a password and is not quoted."""
-    if proxy is None:
-        return
-    try:
-        parts = urllib3.util.parse_url(proxy if "://" in proxy else f"http://{proxy}")
-    except urllib3.exceptions.LocationParseError:
-        parts = urllib3.util.Url()
-    if not parts.host or parts.scheme not in _PROXY_SCHEMES:
-        raise QlikConfigurationError(
-            "'proxies' holds an address that is no proxy: give http://host:port, by scheme of the tenant."
-        )
-
-
 def _read_answer(method: str, url: str, response: requests.Response, content: bytes) -> Any:
     """Return the JSON of a successful answer, or raise what an unsuccessful one means."""
     status = response.status_code
     content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if status >= 400:
         retry_after = parse_retry_after(response.headers.get("Retry-After"))
-        errors, trace_id = _parse_error_body(content)
+        errors, trace_id, from_qlik = _parse_error_body(content)
         error = error_class(status)(
             method, url, status, errors=errors, trace_id=trace_id, retry_after=retry_after
         )
+        error.from_qlik = from_qlik
+        if not from_qlik and status < 500 and status != 429:
+            error.context = _CHECK_HOST
         raise _FailedError(
             Failure(f"status {status}", status, retry_after=retry_after), error, response.request
         )
@@ -330,8 +290,8 @@ def _read_bounded(response: requests.Response, shown: str) -> bytes:
     return bytes(content)
 
 
-def _parse_error_body(content: bytes) -> tuple[list[ErrorDetail], str | None]:
-    """Return the errors and the trace id of an error body, as far as it holds any."""
+def _parse_error_body(content: bytes) -> tuple[list[ErrorDetail], str | None, bool]:
+    """Return the errors and the trace id of an error body, and whether it may be one of Qlik Cloud."""
     try:
         document = json.loads(content)
         entries = document.get("errors") or []
@@ -340,10 +300,11 @@ def _parse_error_body(content: bytes) -> tuple[list[ErrorDetail], str | None]:
             for entry in entries
         ]
         trace_id = document.get("traceId")
-        return errors, shorten(trace_id, 100) if isinstance(trace_id, str) else None
+        return errors, shorten(trace_id, 100) if isinstance(trace_id, str) else None, True
     except (ValueError, AttributeError, TypeError):
         text = shorten(content[:2000].decode("utf-8", "replace"), 120)
-        return ([ErrorDetail(detail=f"the answer was not Qlik's JSON but {text!r}")] if text else []), None
+        detail = f"the answer was not Qlik's JSON but {text!r}"
+        return ([ErrorDetail(detail=detail)] if text else []), None, not text
 
 
 def _unexpected(method: str, url: str, status: int, content_type: str, content: bytes) -> QlikResponseError:
@@ -358,32 +319,3 @@ def _unexpected(method: str, url: str, status: int, content_type: str, content: 
         f"{text!r}. {hint}",
         http_status=status,
     )
-
-
-def _connection_error(
-    shown: str, reason: str, sent: bool, prepared: requests.PreparedRequest
-) -> QlikConnectionError:
-    if not sent:
-        advice = "Nothing was sent. Check the host and the network."
-    elif prepared.method == "GET":
-        advice = "Try again; if it persists, check the network and the time-outs of the connection."
-    else:
-        advice = "The change may or may not have been made: read the data asset before making it again."
-    return QlikConnectionError(f"{shown}: {reason}. {advice}", request_sent=sent)
-
-
-def _root_cause(error: BaseException) -> BaseException:
-    """Return the innermost error that urllib3 or the socket gave as the reason."""
-    cause: Any = error
-    while not isinstance(cause, _NEVER_SENT):
-        inner = getattr(cause, "reason", None)
-        if not isinstance(inner, BaseException):
-            inner = next((argument for argument in cause.args if isinstance(argument, BaseException)), None)
-        if inner is None:
-            break
-        cause = inner
-    return cause  # type: ignore[no-any-return]
-
-
-def _describe(cause: BaseException) -> str:
-    return shorten(f"{type(cause).__name__}: {str(cause).rpartition('): ')[2]}", 160)

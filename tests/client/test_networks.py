@@ -89,7 +89,9 @@ def test_a_certificate_for_another_name_is_not_trusted(
     bundle, wrap = certify(x509.DNSName("elsewhere.example"))
     server = serve(lambda request: reply(ME), wrap=wrap)
 
-    with pytest.raises(QlikConfigurationError, match="the certificate of the host is not trusted"):
+    with pytest.raises(
+        QlikConfigurationError, match=r"the certificate of the host is not trusted \(IP address mismatch"
+    ):
         connect(f"https://127.0.0.1:{server.port}", verify=str(bundle)).me()
 
 
@@ -144,6 +146,26 @@ def test_a_bundle_that_cannot_be_used_is_a_wrong_configuration(
         connect(f"https://127.0.0.1:{server.port}", verify=str(bundle)).me()
 
 
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_bundle_of_the_environment_that_cannot_be_used_names_the_variable(
+    *,
+    connect: Connect,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    content: str | None,
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    if content is not None:
+        bundle.write_text(content)
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.setenv(variable, str(bundle))
+
+    with pytest.raises(QlikConfigurationError, match=rf"environment variable {variable} .*bundle\.pem"):
+        connect("https://127.0.0.1:1").me()
+
+
 def no_tls(sock: socket.socket) -> socket.socket:
     """Answer the first bytes of TLS in clear text."""
     sock.recv(1)
@@ -156,8 +178,26 @@ def test_a_host_that_does_not_speak_tls_is_a_connection_error(
 ) -> None:
     server = serve(lambda request: reply(ME), wrap=no_tls)
 
-    with pytest.raises(QlikConnectionError, match=r"the TLS connection failed|the connection broke"):
-        connect(f"https://127.0.0.1:{server.port}", retry=ONCE).me()
+    address = f"127.0.0.1:{server.port}"
+    with pytest.raises(QlikConnectionError, match=f"{address} does not speak https there") as caught:
+        connect(f"https://{address}", retry=ONCE).me()
+    assert "write http:// in the host" in str(caught.value)
+
+
+def test_a_port_with_tls_is_named_when_http_is_spoken_to_it(
+    connect: Connect, serve: Serve, reply: Reply, certify: Certify
+) -> None:
+    server = serve(lambda request: reply(ME), wrap=certify(HERE)[1])
+
+    with pytest.raises(QlikConnectionError, match="If the port speaks TLS, write https:// in the host"):
+        connect(server.url, retry=ONCE).me()
+
+
+def test_a_host_name_that_does_not_exist_is_named(connect: Connect) -> None:
+    with pytest.raises(QlikConnectionError, match="the name of the host is unknown") as caught:
+        connect("https://tenant.invalid", retry=ONCE).me()
+    assert "Check the host for typing errors, then the DNS of this machine." in str(caught.value)
+    assert not caught.value.request_sent
 
 
 def test_a_given_proxy_is_used(connect: Connect, serve: Serve, reply: Reply) -> None:
@@ -168,13 +208,46 @@ def test_a_given_proxy_is_used(connect: Connect, serve: Serve, reply: Reply) -> 
 
 
 def test_https_goes_through_a_tunnel_of_the_proxy(connect: Connect, serve: Serve, reply: Reply) -> None:
-    proxy = serve(lambda request: reply(status="407 Proxy Authentication Required"))
+    proxy = serve(lambda request: reply(status="403 Forbidden"))
 
-    with pytest.raises(QlikConnectionError, match="no connection"):
+    with pytest.raises(QlikConnectionError, match="no connection through the proxy") as caught:
         connect("https://t.example", proxies={"https": proxy.url}, retry=ONCE).me()
 
+    assert "it answered 403 Forbidden" in str(caught.value)
+    assert "Check 'proxies'" in str(caught.value)
     assert proxy.received[0].startswith(b"CONNECT t.example:443 ")
     assert b"sandbox-key" not in proxy.received[0]
+
+
+@pytest.mark.parametrize("tenant", ["https://t.example", "http://127.0.0.1:1"])
+@pytest.mark.parametrize("variable", [None, "HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+def test_a_proxy_that_asks_for_credentials_is_named_and_not_asked_again(
+    *,
+    connect: Connect,
+    serve: Serve,
+    reply: Reply,
+    monkeypatch: pytest.MonkeyPatch,
+    tenant: str,
+    variable: str | None,
+) -> None:
+    proxy = serve(lambda request: reply(status="407 Proxy Authentication Required"))
+    url = f"http://user:pa55@127.0.0.1:{proxy.port}"
+    source, proxies = "'proxies'", {"https": url, "http": url}
+    if variable is not None:
+        if tenant.startswith("http:"):
+            variable = variable.replace("HTTPS", "HTTP").replace("https", "http")
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name)
+        monkeypatch.setenv(variable, url)
+        source, proxies = f"the environment variable {variable}", {}
+
+    with pytest.raises(QlikConfigurationError, match=r"asks for credentials") as caught:
+        connect(tenant, proxies=proxies or None).me()
+
+    assert f"the proxy 127.0.0.1:{proxy.port} " in str(caught.value)
+    assert f"Give them in {source}, as http://user:password@127.0.0.1:{proxy.port}." in str(caught.value)
+    assert "pa55" not in f"{caught.value!r} {caught.value.__cause__!r}"
+    assert len(proxy.received) == 1
 
 
 def test_a_proxy_that_is_away_is_a_clear_error_without_its_password(connect: Connect) -> None:

@@ -16,7 +16,7 @@ from airflow_provider_qlik_assets.client.rate_limit_stores.store import Store
 
 _TLS_OPTIONS = {"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"}
 
-__all__ = ["Store", "open_store"]
+__all__ = ["Store", "check_store", "open_store"]
 
 
 def open_store(url: str | None = None) -> Store:
@@ -56,6 +56,15 @@ def open_store(url: str | None = None) -> Store:
             raise _invalid(f"its query may hold only {', '.join(sorted(_TLS_OPTIONS))}, with rediss://")
         return _redis_store(url)
     raise _invalid("it has another scheme")
+
+
+def check_store(store: Store) -> None:
+    """Make sure that a store can be used now, and is not replaced by one that fewer processes share.
+
+    :raises StateUnavailableError: it cannot; the message holds no password.
+    """
+    if isinstance(store, FallbackStore):
+        store.check()
 
 
 def _invalid(reason: str) -> QlikConfigurationError:

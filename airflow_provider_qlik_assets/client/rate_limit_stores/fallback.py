@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _RETRY_SECONDS = 10.0
+_CHECKED_KEY = "check"
 
 
 class FallbackStore:
@@ -39,6 +40,17 @@ class FallbackStore:
 
     def __str__(self) -> str:
         return str(self._primary)
+
+    def check(self) -> None:
+        """Try the primary store now, however long ago it was tried last.
+
+        :raises StateUnavailableError: it cannot be used, so that the quota is shared less widely.
+        """
+        try:
+            self._primary.ask(_CHECKED_KEY, Quota(permits=1, window=1.0), 0, -1.0)
+        except StateUnavailableError:
+            self._retry_at = self._clock() + _RETRY_SECONDS
+            raise
 
     def ask(self, key: str, quota: Quota, ticket: int, max_wait: float) -> Answer:
         """See :meth:`.Store.ask`."""

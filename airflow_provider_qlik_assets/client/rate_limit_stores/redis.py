@@ -5,6 +5,7 @@ The rules of :mod:`.ledger` run as a script inside Redis, by the clock of Redis 
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,6 +30,17 @@ _CONSTANTS = (
     f"local MAX_QUEUE, PAUSES_PER_WINDOW, GRACES_PER_WINDOW, RECOVERY_WINDOWS = "
     f"{MAX_QUEUE}, {PAUSES_PER_WINDOW}, {GRACES_PER_WINDOW}, {RECOVERY_WINDOWS}\n"
 )
+
+
+_REASONS: dict[type[Exception], str] = {
+    redis.exceptions.AuthenticationError: "it refuses the user or the password, or asks for one",
+    redis.exceptions.AuthorizationError: "its user may not do this",
+    redis.exceptions.NoPermissionError: "its user may not run scripts, or not on our keys",
+    redis.exceptions.BusyLoadingError: "it is still loading its data",
+    redis.exceptions.ReadOnlyError: "it is a replica, which cannot be written to",
+    redis.exceptions.TimeoutError: f"no answer within {TIMEOUT_SECONDS:g} s",
+    redis.exceptions.InvalidResponse: "what answers is no Redis",
+}
 
 
 class RedisStore:
@@ -77,5 +89,22 @@ class RedisStore:
         try:
             return self._run(keys, [operation, quota.permits, repr(quota.window), *arguments])
         except (redis.RedisError, OSError) as error:
-            # The text of a Redis error may quote what was sent; its kind is enough.
-            raise StateUnavailableError(self._address, type(error).__name__) from error
+            raise StateUnavailableError(self._address, _reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return why Redis cannot be used; not by the text of its error, which may quote what was sent."""
+    kind = type(error).__name__
+    for known, reason in _REASONS.items():
+        if isinstance(error, known):
+            return f"{reason} ({kind})"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return f"the TLS connection failed: {cause.reason or type(cause).__name__} ({kind})"
+        if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, ConnectionResetError):
+            return f"no connection: {cause.strerror} ({kind})"
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, redis.ConnectionError):
+        return f"what answers closes the connection: it may be no Redis, or one with TLS ({kind})"
+    return kind

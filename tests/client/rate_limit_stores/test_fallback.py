@@ -9,6 +9,7 @@ import pytest
 
 from airflow_provider_qlik_assets.client.host_state import StateUnavailableError
 from airflow_provider_qlik_assets.client.rate_limit import RateLimiter, Tier
+from airflow_provider_qlik_assets.client.rate_limit_stores import check_store
 from airflow_provider_qlik_assets.client.rate_limit_stores.fallback import FallbackStore
 from airflow_provider_qlik_assets.client.rate_limit_stores.file import FileStore
 from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import Quota
@@ -146,6 +147,26 @@ def test_waiter_leaves_the_store_he_waits_in(fallback, primary, key: str, clock)
     fallback.leave(key, QUOTA, fallback.ask(key, QUOTA, 0, EVER).ticket)
 
     assert _delay(fallback, key) == before
+
+
+def test_check_says_that_the_primary_cannot_be_used(fallback, primary, key: str, clock) -> None:
+    check_store(fallback)
+    primary.is_away = True
+    fallback.ask(key, QUOTA, 0, EVER)
+    with pytest.raises(StateUnavailableError, match="it is away"):
+        check_store(fallback)
+    visits = primary.visits
+    fallback.ask(key, QUOTA, 0, EVER)
+    assert primary.visits == visits
+
+    primary.is_away = False
+    check_store(fallback)
+
+
+def test_check_takes_nothing_of_the_quota(fallback, key: str) -> None:
+    check_store(fallback)
+
+    assert _burst(fallback, key) == 5
 
 
 def test_unusable_directory_never_fails_a_request(key: str) -> None:

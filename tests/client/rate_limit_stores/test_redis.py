@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import socket
+import threading
 import time
 
 import pytest
@@ -124,8 +127,43 @@ def test_wrong_password_is_unavailable(own_redis_server, key: str) -> None:
     own_redis_server.client.config_set("requirepass", "right")
     store = RedisStore(own_redis_server.url.replace("//", "//:s3cret@"))
 
-    with pytest.raises(StateUnavailableError, match="AuthenticationError"):
+    with pytest.raises(StateUnavailableError, match="it refuses the user or the password") as caught:
         store.ask(key, QUOTA, 0, EVER)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("greeting", "reason"),
+    [(b"SSH-2.0-OpenSSH_9.2\r\n", "what answers is no Redis"), (b"", "it may be no Redis, or one with TLS")],
+)
+def test_server_that_is_no_redis_is_named(greeting: bytes, reason: str, key: str) -> None:
+    def greet() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection, contextlib.suppress(OSError):
+                    connection.sendall(greeting)
+                    connection.recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=greet)
+        thread.start()
+        with pytest.raises(StateUnavailableError, match=reason):
+            RedisStore(f"redis://127.0.0.1:{listener.getsockname()[1]}").ask(key, QUOTA, 0, EVER)
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("redis://127.0.0.1:1", "no connection: Connection refused"),
+        ("redis://host.invalid", "no connection: .*not known"),
+    ],
+)
+def test_server_that_does_not_answer_is_named(url: str, reason: str, key: str) -> None:
+    with pytest.raises(StateUnavailableError, match=reason):
+        RedisStore(url).ask(key, QUOTA, 0, EVER)
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")

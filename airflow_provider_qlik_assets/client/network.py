@@ -1,0 +1,234 @@
+"""Certificates and proxies: what is wrong with them, and why no answer came over the network."""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+
+from airflow_provider_qlik_assets.client.errors import QlikConfigurationError, QlikConnectionError, shorten
+
+_PROXY_SCHEMES = frozenset({"http", "https", "socks4", "socks4a", "socks5", "socks5h"})
+# The connection was not made; DNS failures are among them.
+_NEVER_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ProxyError)
+# What OpenSSL calls an answer that is no TLS; which one depends on its version.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE")
+_TUNNEL_STATUS = re.compile(r"Tunnel connection failed: (\d{3})([^'\"]*)")
+
+
+@dataclass(frozen=True)
+class Route:
+    """How a tenant is reached, for messages.
+
+    :param base_url: the tenant.
+    :param proxy: host and port of the proxy; empty if there is none.
+    :param proxy_source: the setting that the proxy is from.
+    """
+
+    base_url: str
+    proxy: str = ""
+    proxy_source: str = ""
+
+    @classmethod
+    def find(cls, base_url: str, given: Mapping[str, str] | None, merged: Mapping[str, str]) -> Route:
+        """Return the route that ``requests`` takes.
+
+        :param given: the proxies of the settings.
+        :param merged: these and the environment's.
+        :raises QlikConfigurationError: if the proxy is none; its URL may hold a password and is not quoted.
+        """
+        url = requests.utils.select_proxy(base_url, dict(merged))
+        if not url:
+            return cls(base_url)
+        ours = requests.utils.select_proxy(base_url, dict(given or {}))
+        source = "'proxies'" if url == ours else _proxy_variable(urlsplit(base_url).scheme)
+        try:
+            parts = urllib3.util.parse_url(url if "://" in url else f"http://{url}")
+        except urllib3.exceptions.LocationParseError:
+            parts = urllib3.util.Url()
+        if not parts.host or parts.scheme not in _PROXY_SCHEMES:
+            raise QlikConfigurationError(
+                f"{source} holds an address that is no proxy: give http://host:port, by scheme of the tenant."
+            )
+        return cls(base_url, f"{parts.host}:{parts.port}" if parts.port else parts.host, source)
+
+    @property
+    def via(self) -> str:
+        """``" through the proxy …"``, or nothing."""
+        return f" through the proxy {self.proxy} (from {self.proxy_source})" if self.proxy else ""
+
+    def refused_by_proxy(self, shown: str) -> QlikConfigurationError:
+        """Return the error of a proxy that answered 407.
+
+        :param shown: method and URL of the request.
+        """
+        return QlikConfigurationError(
+            f"{shown}: the proxy {self.proxy} asks for credentials, or does not accept those it got (407). "
+            f"Give them in {self.proxy_source}, as http://user:password@{self.proxy}."
+        )
+
+    def diagnose(self, error: Exception, shown: str, *, timeout: tuple[float, float]) -> Diagnosis:
+        """Return why no complete answer came.
+
+        :param error: of ``requests`` or ``urllib3``.
+        :param shown: method and URL of the request.
+        :param timeout: seconds to connect and to read.
+        :raises QlikConfigurationError: if the settings have to be changed first.
+        """
+        if isinstance(error, requests.exceptions.SSLError):
+            return self._tls(error, shown)
+        if isinstance(error, requests.exceptions.ConnectTimeout):
+            return Diagnosis(f"no connection{self.via} within {timeout[0]:g} s", request_sent=False)
+        if isinstance(error, (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError)):
+            return Diagnosis(f"no answer within {timeout[1]:g} s", request_sent=True)
+        cause = _root_cause(error)
+        if isinstance(cause, urllib3.exceptions.ProxyError):
+            return self._proxy_failed(error, cause, shown)
+        if isinstance(cause, urllib3.exceptions.NameResolutionError):
+            return Diagnosis(
+                f"no connection, because the name of the host is unknown ({_system_text(cause)})",
+                request_sent=False,
+                advice="Check the host for typing errors, then the DNS of this machine.",
+            )
+        if isinstance(cause, _NEVER_SENT):
+            return Diagnosis(f"no connection ({_describe(cause)})", request_sent=False)
+        return Diagnosis(
+            f"the connection broke ({_describe(cause)})",
+            request_sent=True,
+            hint="If the port speaks TLS, write https:// in the host."
+            if self.base_url.startswith("http:") and not self.proxy
+            else "",
+        )
+
+    def _tls(self, error: Exception, shown: str) -> Diagnosis:
+        cause = _root_cause(error)
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            why = shorten(getattr(cause, "verify_message", ""), 160).rstrip(".")
+            raise QlikConfigurationError(
+                f"{shown}: the certificate of the host is not trusted{f' ({why})' if why else ''}"
+                ". Check the host; if a proxy of yours opens TLS, set the extra 'verify' to the path of its "
+                "CA bundle."
+            ) from error
+        reason = getattr(cause, "reason", None) or type(cause).__name__
+        if any(mark in str(reason) for mark in _NO_TLS):
+            host = urlsplit(self.base_url).netloc
+            return Diagnosis(
+                f"the TLS connection failed, because {host} does not speak https there ({reason})",
+                request_sent=True,
+                advice="Check the port; for an http server on this machine write http:// in the host.",
+            )
+        return Diagnosis(f"the TLS connection failed ({reason})", request_sent=True)
+
+    def _proxy_failed(self, error: Exception, cause: BaseException, shown: str) -> Diagnosis:
+        answered = _TUNNEL_STATUS.search(str(cause))
+        if answered and answered[1] == "407":
+            raise self.refused_by_proxy(shown) from error
+        if answered:
+            why = f"it answered {shorten(answered[1] + answered[2], 80)}"
+        else:
+            inner = next((entry for entry in cause.args if isinstance(entry, BaseException)), cause)
+            why = _describe(_root_cause(inner))
+        return Diagnosis(
+            f"no connection{self.via} ({why})",
+            request_sent=False,
+            advice=f"Check {self.proxy_source}, and that the proxy may connect to the tenant.",
+        )
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Why no complete answer came.
+
+    :param reason: what happened, as a clause.
+    :param request_sent: whether the request may have reached the tenant.
+    :param advice: the next step, unless a change may have been made; empty for the usual one.
+    :param hint: added to the next step.
+    """
+
+    reason: str
+    request_sent: bool
+    advice: str = ""
+    hint: str = ""
+
+    def to_error(self, shown: str, method: str) -> QlikConnectionError:
+        """Return the error to raise.
+
+        :param shown: method and URL of the request.
+        :param method: HTTP method.
+        """
+        if not self.request_sent:
+            advice = f"Nothing was sent. {self.advice or 'Check the host and the network.'}"
+        elif method == "GET":
+            advice = self.advice or (
+                "Try again; if it persists, check the network and the time-outs of the connection."
+            )
+        else:
+            advice = "The change may or may not have been made: read the data asset before making it again."
+        message = f"{shown}: {self.reason}. {advice} {self.hint}".rstrip()
+        return QlikConnectionError(message, request_sent=self.request_sent)
+
+
+def check_verify(given: bool | str, used: bool | str) -> None:
+    """Refuse a CA bundle that cannot be used.
+
+    :param given: the setting.
+    :param used: the setting, or what the environment gives in its place.
+    :raises QlikConfigurationError: naming the setting or the environment variable.
+    """
+    if not isinstance(used, str):
+        return
+    source = "'verify'"
+    if used != given:
+        variables = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+        name = next((name for name in variables if os.environ.get(name) == used), variables[0])
+        source = f"The environment variable {name}"
+    if not Path(used).exists():
+        raise QlikConfigurationError(
+            f"{source} names a CA bundle that does not exist on this machine: {shorten(used, 200)!r}."
+        )
+    try:
+        if Path(used).is_dir():
+            ssl.create_default_context(capath=used)
+        else:
+            ssl.create_default_context(cafile=used)
+    except (OSError, ValueError) as error:
+        raise QlikConfigurationError(
+            f"{source} cannot be used: {shorten(used, 200)} is no CA bundle in PEM format ({error})."
+        ) from error
+
+
+def _proxy_variable(scheme: str) -> str:
+    """Return the environment variable that ``requests`` takes the proxy of a scheme from."""
+    names = [name for base in (scheme, "all") for name in (f"{base}_proxy", f"{base}_proxy".upper())]
+    name = next((name for name in names if os.environ.get(name)), None)
+    return f"the environment variable {name}" if name else "the proxy settings of this machine"
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    """Return the innermost error that urllib3 or the socket gave as the reason."""
+    cause: Any = error
+    while not isinstance(cause, _NEVER_SENT):
+        inner = getattr(cause, "reason", None)
+        if not isinstance(inner, BaseException):
+            inner = next((argument for argument in cause.args if isinstance(argument, BaseException)), None)
+        if inner is None:
+            break
+        cause = inner
+    return cause  # type: ignore[no-any-return]
+
+
+def _describe(cause: BaseException) -> str:
+    return shorten(f"{type(cause).__name__}: {str(cause).rpartition('): ')[2]}", 160)
+
+
+def _system_text(cause: BaseException) -> str:
+    found = re.search(r"\[Errno -?\d+\] ([^)]*)", str(cause))
+    return shorten(found[1], 100) if found else type(cause).__name__
