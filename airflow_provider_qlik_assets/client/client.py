@@ -6,6 +6,7 @@ Sources: the ``data-assets`` API, and of the ``data-stores`` API the listing of 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -174,7 +175,11 @@ class QlikCloudClient:
         body = _required(DataAsset.parse(asset), "technicalName", "appType")
         if "id" in body or "version" in body:
             raise QlikValidationError("A new data asset has no 'id' and no 'version': Qlik Cloud sets them.")
-        return _asset(self._send("POST", ASSETS_PATH, body=body, safe_to_repeat=False), ASSETS_PATH)
+        parse = functools.partial(_asset, ASSETS_PATH, None)
+        created: DataAsset = self._send(
+            "POST", ASSETS_PATH, body=body, safe_to_repeat=False, parse=parse
+        ).document
+        return created
 
     def get_data_asset(self, data_asset_id: str, projections: Sequence[str] | None = None) -> DataAsset:
         """Return a data asset (``GET /api/v1/data-assets/{id}``).
@@ -185,7 +190,10 @@ class QlikCloudClient:
         """
         path = _asset_path(data_asset_id)
         params = {"projections": _comma_separated("projections", projections)} if projections else None
-        return _asset(self._send("GET", path, params=params), path)
+        found: DataAsset = self._send(
+            "GET", path, params=params, parse=functools.partial(_asset, path, data_asset_id)
+        ).document
+        return found
 
     def update_data_asset(self, data_asset_id: str, asset: DataAsset | Mapping[str, Any]) -> DataAsset:
         """Replace a data asset (``PUT /api/v1/data-assets/{id}``); fields that are not given are cleared.
@@ -200,13 +208,13 @@ class QlikCloudClient:
         if body.setdefault("id", data_asset_id) != data_asset_id:
             raise QlikValidationError(f"The id of the data asset is {body['id']!r}, not {data_asset_id!r}.")
         try:
-            answer = self._send("PUT", path, body=body)
+            answer = self._send("PUT", path, body=body, parse=_written(path, data_asset_id))
         except _REFUSED as refused:
             current = self._after_own_change(refused, data_asset_id)
             if current is None or not _same_content(current, body):
                 raise
             return current
-        return self._written(answer, data_asset_id)
+        return answer.document or self.get_data_asset(data_asset_id)
 
     def patch_data_asset(
         self, data_asset_id: str, operations: Iterable[JsonPatchOperation | Mapping[str, Any]]
@@ -226,13 +234,19 @@ class QlikCloudClient:
         parsed = parse_operations(operations)
         body = [operation.to_json() for operation in parsed]
         try:
-            answer = self._send("PATCH", path, body=body, safe_to_repeat=is_safe_to_repeat(parsed))
+            answer = self._send(
+                "PATCH",
+                path,
+                body=body,
+                safe_to_repeat=is_safe_to_repeat(parsed),
+                parse=_written(path, data_asset_id),
+            )
         except _REFUSED as refused:
             current = self._after_own_change(refused, data_asset_id)
             if current is None or not holds_already(current.to_json(), parsed):
                 raise
             return current
-        return self._written(answer, data_asset_id)
+        return answer.document or self.get_data_asset(data_asset_id)
 
     def delete_data_assets(self, data_asset_ids: Iterable[str]) -> None:
         """Delete data assets with all that belongs to them (``DELETE /api/v1/data-assets``).
@@ -304,10 +318,8 @@ class QlikCloudClient:
 
     def me(self) -> dict[str, Any]:
         """Return the user of the credentials (``GET /api/v1/users/me``)."""
-        document = self._send("GET", ME_PATH).document
-        if not isinstance(document, dict):
-            raise _not_expected(ME_PATH, "a user")
-        return document
+        user: dict[str, Any] = self._send("GET", ME_PATH, parse=_user).document
+        return user
 
     # --- plumbing ----------------------------------------------------------------------------------------
 
@@ -325,7 +337,8 @@ class QlikCloudClient:
 
         def read_page(number: int, order: str | None) -> Page:
             params = {**options, "limit": "100", "page": str(number)} | ({"sort": order} if order else {})
-            return _page(self._send("GET", path, params=params), path)
+            page: Page = self._send("GET", path, params=params, parse=functools.partial(_page, path)).document
+            return page
 
         return read_page
 
@@ -346,12 +359,6 @@ class QlikCloudClient:
             authenticator = self._credentials.authenticator(self.base_url, request_token)
             connected = self._connected = (os.getpid(), transport, authenticator)
         return connected[1], connected[2]
-
-    def _written(self, answer: Answer, data_asset_id: str) -> DataAsset:
-        """Return the data asset of a write's answer; read it if the answer is empty (204)."""
-        if answer.document is None:
-            return self.get_data_asset(data_asset_id)
-        return _asset(answer, _asset_path(data_asset_id))
 
     def _after_own_change(self, refused: QlikApiError, data_asset_id: str) -> DataAsset | None:
         """Return the data asset if a refusal may be due to this client's own earlier attempt."""
@@ -377,17 +384,35 @@ def _required(asset: DataAsset, *fields: str) -> dict[str, Any]:
     return body
 
 
-def _asset(answer: Answer, path: str) -> DataAsset:
-    if isinstance(answer.document, dict):
-        try:
-            return DataAsset.from_json(answer.document)
-        except QlikValidationError as error:
-            raise _not_expected(path, "a data asset", f": {error}") from None
-    raise _not_expected(path, "a data asset")
+def _asset(path: str, expected_id: str | None, document: Any) -> DataAsset:
+    """Return the data asset of an answer, which is that of the id where one was asked for."""
+    if not isinstance(document, dict):
+        raise _not_expected(path, "a data asset")
+    try:
+        asset = DataAsset.from_json(document)
+    except QlikValidationError as error:
+        raise _not_expected(path, "a data asset", f": {error}") from None
+    if expected_id is not None and asset.id not in {None, expected_id}:
+        raise QlikResponseError(
+            f"{path} answered with {shorten(repr(asset.id), 100)}, which is not the data asset that was "
+            "asked for. A proxy or gateway may mix up answers: try again, and if it persists, check it.",
+            http_status=200,
+        )
+    return asset
 
 
-def _page(answer: Answer, path: str) -> Page:
-    document = answer.document
+def _written(path: str, data_asset_id: str) -> Callable[[Any], DataAsset | None]:
+    """Return what parses the answer of a write, which may be empty (204)."""
+    return lambda document: None if document is None else _asset(path, data_asset_id, document)
+
+
+def _user(document: Any) -> dict[str, Any]:
+    if not isinstance(document, dict):
+        raise _not_expected(ME_PATH, "a user")
+    return document
+
+
+def _page(path: str, document: Any) -> Page:
     try:
         items = [DataAsset.from_json(item) for item in document["data"]]
         page = Page(items, pages=int(document["pages"]), total=int(document["total"]))

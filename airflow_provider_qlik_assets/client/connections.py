@@ -7,6 +7,7 @@ a caller for ever. Here a watchdog shuts the socket down when the whole answer h
 from __future__ import annotations
 
 import contextlib
+import functools
 import heapq
 import itertools
 import math
@@ -14,6 +15,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from requests.adapters import HTTPAdapter
@@ -26,13 +28,18 @@ _current = threading.local()
 class AnswerDeadline:
     """Bound the time from sending a request to the last byte of its answer.
 
-    Use it as a context manager around the exchange, in the thread that makes it.
+    Use it as a context manager around the exchange, in the thread that makes it. Unless the exchange sets
+    ``connection_is_sound``, the connection is closed at the end: what still comes on it would be taken for
+    the answer of another request.
 
     :param seconds: time until the connection is shut down.
     """
 
     def __init__(self, seconds: float) -> None:
         self.expired = False
+        self.connection_is_sound = False
+        self._connection: Any = None
+        self._give_back: Callable[[], None] | None = None
         self._seconds = seconds
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
@@ -44,8 +51,25 @@ class AnswerDeadline:
 
     def __exit__(self, *exception: object) -> None:
         _current.deadline = None
+        if self._give_back is not None and self.connection_is_sound and not self.expired:
+            self._give_back()
+        elif self._connection is not None:
+            with self._lock:
+                self._shut_down()
+            self._connection.close()
         self._release()
         _watchdog.forget(self)
+
+    def use(self, connection: Any) -> None:
+        """Take note of the connection that the request is sent on."""
+        self._connection = connection
+
+    def holds(self, connection: Any, give_back: Callable[[], None]) -> bool:
+        """Return whether to leave it to this exchange to give its connection back to the pool."""
+        if connection is None or connection is not self._connection:
+            return False
+        self._give_back = give_back
+        return True
 
     def guard(self, sock: socket.socket) -> None:
         """Shut this socket down on expiry."""
@@ -135,6 +159,9 @@ class _WatchedMixin:
         return sock
 
     def request(self, *arguments: Any, **options: Any) -> None:
+        deadline = getattr(_current, "deadline", None)
+        if deadline is not None:
+            deadline.use(self)
         _watch(self.sock)  # type: ignore[attr-defined]
         super().request(*arguments, **options)  # type: ignore[misc]
 
@@ -147,11 +174,21 @@ class _WatchedHTTPSConnection(_WatchedMixin, HTTPSConnection):
     pass
 
 
-class _WatchedHTTPPool(HTTPConnectionPool):
+class _WatchedPoolMixin:
+    """Take a connection back only once its exchange has found the answer to be in order."""
+
+    def _put_conn(self, conn: Any) -> None:
+        give_back = functools.partial(super()._put_conn, conn)  # type: ignore[misc]
+        deadline = getattr(_current, "deadline", None)
+        if deadline is None or not deadline.holds(conn, give_back):
+            give_back()
+
+
+class _WatchedHTTPPool(_WatchedPoolMixin, HTTPConnectionPool):
     ConnectionCls = _WatchedHTTPConnection
 
 
-class _WatchedHTTPSPool(HTTPSConnectionPool):
+class _WatchedHTTPSPool(_WatchedPoolMixin, HTTPSConnectionPool):
     ConnectionCls = _WatchedHTTPSConnection
 
 

@@ -4,6 +4,9 @@ Pages are counted by position, so deleting an asset moves all later ones forward
 then misses the one that moves from the page it reads next to the page it has read. Reading from the last page
 to the first, in an order in which assets only ever move forward (by creation: new ones come last), cannot
 miss any: whatever moves forward is met again.
+
+A tenant is not believed how many pages it has: a reading ends at the first empty page, and with an error if
+page after page shows nothing new.
 """
 
 from __future__ import annotations
@@ -12,12 +15,15 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from airflow_provider_qlik_assets.client.errors import QlikBadRequestError
+from airflow_provider_qlik_assets.client.errors import QlikBadRequestError, QlikResponseError
 from airflow_provider_qlik_assets.client.models import DataAsset
 
 logger = logging.getLogger(__name__)
 
 _MOST_READINGS = 10
+_MOST_PAGES_WITHOUT_NEWS = 10
+# Of 100 data assets each; reading them takes ten minutes of the quota.
+_MOST_PAGES = 10_000
 # An order in which assets never move back.
 _BY_CREATION = "createdTime"
 
@@ -34,6 +40,11 @@ class Page:
     items: list[DataAsset]
     pages: int
     total: int
+
+    @property
+    def last(self) -> int:
+        """Number of the last page, as far as the numbers of pages and of data assets agree."""
+        return min(self.pages, -(-self.total // len(self.items)) if self.items else 1) - 1
 
 
 ReadPage = Callable[[int, str | None], Page]
@@ -63,7 +74,7 @@ def listing(read_page: ReadPage, *, sort: str | None = None) -> Iterator[DataAss
         for page in _backward(read_page, order, first):
             found.update(asset.id for asset in page.items)
             yield from _unseen(page, seen)
-        if order is not None or first.pages <= 1 or found == found_before:
+        if order is not None or first.last <= 0 or found == found_before:
             return
         found_before, first = found, read_page(0, order)
     logger.warning(
@@ -72,12 +83,13 @@ def listing(read_page: ReadPage, *, sort: str | None = None) -> Iterator[DataAss
 
 
 def _forward(read_page: ReadPage, order: str) -> Iterator[Page]:
-    page = read_page(0, order)
-    yield page
-    number = 1
-    while number < page.pages:
-        page = read_page(number, order)
+    check = _NewsCheck()
+    number = 0
+    while True:
+        page = check(read_page(number, order))
         yield page
+        if number >= page.last or not page.items:
+            return
         number += 1
 
 
@@ -89,11 +101,39 @@ def _first_page(read_page: ReadPage) -> tuple[str | None, Page]:
 
 
 def _backward(read_page: ReadPage, order: str | None, first: Page) -> Iterator[Page]:
-    yield first
-    for number in range(first.pages - 1, 0, -1):
-        yield read_page(number, order)
-    if first.pages > 1:
+    check = _NewsCheck()
+    yield check(first)
+    number = first.last
+    while number > 0:
+        page = check(read_page(number, order))
+        yield page
+        # There may be fewer pages by now.
+        number = min(number, page.pages) - 1
+    if first.last > 0:
         yield read_page(0, order)
+
+
+class _NewsCheck:
+    """End a reading that a tenant would never let end."""
+
+    def __init__(self) -> None:
+        self._found: set[str | None] = set()
+        self._without_news = 0
+        self._pages = 0
+
+    def __call__(self, page: Page) -> Page:
+        before = len(self._found)
+        self._found.update(asset.id for asset in page.items)
+        self._pages += 1
+        self._without_news = 0 if len(self._found) > before else self._without_news + 1
+        if self._without_news > _MOST_PAGES_WITHOUT_NEWS or self._pages > _MOST_PAGES:
+            raise QlikResponseError(
+                f"The listing of data assets does not end: it claims to have {page.pages} pages, and after "
+                f"{self._pages} of them {len(self._found)} data assets were found. Check that the host is a "
+                "Qlik Cloud tenant.",
+                http_status=200,
+            )
+        return page
 
 
 def _unseen(page: Page, seen: set[str | None]) -> Iterator[DataAsset]:

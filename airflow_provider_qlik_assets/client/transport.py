@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import platform
 import time
@@ -15,28 +14,35 @@ import requests
 import urllib3
 
 from airflow_provider_qlik_assets import __version__
+from airflow_provider_qlik_assets.client.answers import (
+    ACCEPT_ENCODING,
+    AttemptFailedError,
+    Content,
+    is_framed_plainly,
+    read_answer,
+    read_content,
+)
 from airflow_provider_qlik_assets.client.auth import Authenticator
 from airflow_provider_qlik_assets.client.connections import AnswerDeadline, DeadlineAdapter
 from airflow_provider_qlik_assets.client.errors import (
-    ErrorDetail,
     QlikApiError,
     QlikResponseError,
     QlikValidationError,
-    error_class,
     shorten,
 )
 from airflow_provider_qlik_assets.client.network import Diagnosis, Route, check_verify
 from airflow_provider_qlik_assets.client.rate_limit import RateLimiter, Tier
-from airflow_provider_qlik_assets.client.retry import Failure, RetryPolicy, parse_retry_after
+from airflow_provider_qlik_assets.client.retry import Failure, RetryPolicy
 
 logger = logging.getLogger(__name__)
 
 USER_AGENT = f"airflow-provider-qlik-assets/{__version__} python/{platform.python_version()}"
 
-_LARGEST_ANSWER_BYTES = 32 * 1024 * 1024
-_CHUNK_BYTES = 64 * 1024
 _MOST_REDIRECTS = 3
-_CHECK_HOST = "Check that the host of the connection is the tenant's own, and what lies between."
+
+
+def _as_it_is(document: Any) -> Any:
+    return document
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,8 @@ class Request:
     :param params: query parameters.
     :param body: JSON body; ``None`` sends none.
     :param safe_to_repeat: whether doing the request twice is the same as doing it once.
+    :param parse: returns what the JSON of an answer (``None`` if it is empty) means; raises an error if that
+        is not what was asked for, and the connection is not used again.
     """
 
     method: str
@@ -55,6 +63,7 @@ class Request:
     params: Mapping[str, str] | None = None
     body: Any = None
     safe_to_repeat: bool = True
+    parse: Callable[[Any], Any] = _as_it_is
 
     @property
     def tier(self) -> Tier:
@@ -67,22 +76,13 @@ class Answer:
     """A successful answer.
 
     :param http_status: 2xx.
-    :param document: the parsed JSON body; ``None`` if there was no body.
+    :param document: what the request's ``parse`` made of the JSON body, ``None`` if there was none.
     :param repeated: whether an earlier attempt of the same request may have been carried out as well.
     """
 
     http_status: int
     document: Any
     repeated: bool
-
-
-@dataclass(eq=False)
-class _FailedError(Exception):
-    """An attempt that failed, with the error to raise if it is not repeated."""
-
-    failure: Failure
-    error: Exception
-    refused: requests.PreparedRequest | None = None
 
 
 class Transport:
@@ -122,7 +122,11 @@ class Transport:
         self._session.mount("http://", DeadlineAdapter(pool_maxsize=32))
         self._session.mount("https://", DeadlineAdapter(pool_maxsize=32))
         self._session.headers.update(
-            {"Accept": "application/json", "User-Agent": f"{USER_AGENT} {user_agent}".strip()}
+            {
+                "Accept": "application/json",
+                "Accept-Encoding": ACCEPT_ENCODING,
+                "User-Agent": f"{USER_AGENT} {user_agent}".strip(),
+            }
         )
         # Read from the environment once: doing it for each request costs more than the request.
         self._options = dict[str, Any](
@@ -153,7 +157,7 @@ class Transport:
         while True:
             try:
                 status, document = self._attempt(request, auth)
-            except _FailedError as failed:
+            except AttemptFailedError as failed:
                 failure, error = failed.failure, failed.error
                 if failure.http_status == 401 and auth and failed.refused and not renewed:
                     renewed = True
@@ -194,33 +198,44 @@ class Transport:
                     f"{method} {url}: the body is not JSON; look for NaN or infinity in 'properties'."
                 ) from None
             self._limiter.acquire(request.tier)
-            response, content = self._exchange(prepared, shown=f"{method} {url}")
-            if not response.is_redirect:
-                return response.status_code, _read_answer(method, url, response, content)
+            with AnswerDeadline(sum(self._timeout)) as exchange:
+                response, content = self._exchange(prepared, exchange, shown=f"{method} {url}")
+                if not response.is_redirect:
+                    try:
+                        document = request.parse(read_answer(method, url, response, content))
+                    except AttemptFailedError as failed:
+                        exchange.connection_is_sound = failed.connection_is_sound
+                        raise
+                    exchange.connection_is_sound = is_framed_plainly(response)
+                    return response.status_code, document
             url, params = self._redirect_target(method, url, response), None
         raise QlikResponseError(
             f"{method} {url} was redirected in a circle.", http_status=response.status_code
         )
 
-    def _exchange(self, prepared: requests.PreparedRequest, shown: str) -> tuple[requests.Response, bytes]:
+    def _exchange(
+        self, prepared: requests.PreparedRequest, exchange: AnswerDeadline, shown: str
+    ) -> tuple[requests.Response, Content]:
         """Send a request and read its whole answer."""
-        with AnswerDeadline(sum(self._timeout)) as deadline:
-            try:
-                # By the adapter: a session would look at redirects and keep cookies.
-                adapter = self._session.get_adapter(self.base_url)
-                response = adapter.send(prepared, timeout=self._timeout, **self._options)
-                content = _read_bounded(response, shown)
-            except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
-                diagnosis = self._route.diagnose(error, shown, timeout=self._timeout)
-            else:
-                if not deadline.expired:
-                    if response.status_code == 407 and self._route.proxy:
-                        raise self._route.refused_by_proxy(shown)
-                    return response, content
-            if deadline.expired:
-                reason = f"the answer was not complete within {sum(self._timeout):g} s"
-                diagnosis = Diagnosis(reason, request_sent=True)
-        raise _FailedError(
+        try:
+            # By the adapter: a session would look at redirects and keep cookies.
+            adapter = self._session.get_adapter(self.base_url)
+            response = adapter.send(prepared, timeout=self._timeout, **self._options)
+            if response.status_code < 200:
+                # The real answer may follow, and would be taken for that of the next request.
+                raise urllib3.exceptions.ProtocolError(f"interim answer {response.status_code}")
+            content = read_content(response, shown)
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
+            diagnosis = self._route.diagnose(error, shown, timeout=self._timeout)
+        else:
+            if not exchange.expired:
+                if response.status_code == 407 and self._route.proxy:
+                    raise self._route.refused_by_proxy(shown)
+                return response, content
+        if exchange.expired:
+            reason = f"the answer was not complete within {sum(self._timeout):g} s"
+            diagnosis = Diagnosis(reason, request_sent=True)
+        raise AttemptFailedError(
             Failure(diagnosis.reason, request_sent=diagnosis.request_sent),
             diagnosis.to_error(shown, str(prepared.method)),
         )
@@ -248,74 +263,3 @@ class Transport:
                 http_status=response.status_code,
             )
         return target
-
-
-def _read_answer(method: str, url: str, response: requests.Response, content: bytes) -> Any:
-    """Return the JSON of a successful answer, or raise what an unsuccessful one means."""
-    status = response.status_code
-    content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if status >= 400:
-        retry_after = parse_retry_after(response.headers.get("Retry-After"))
-        errors, trace_id, from_qlik = _parse_error_body(content)
-        error = error_class(status)(
-            method, url, status, errors=errors, trace_id=trace_id, retry_after=retry_after
-        )
-        error.from_qlik = from_qlik
-        if not from_qlik and status < 500 and status != 429:
-            error.context = _CHECK_HOST
-        raise _FailedError(
-            Failure(f"status {status}", status, retry_after=retry_after), error, response.request
-        )
-    if not content:
-        return None
-    if content_type and "json" not in content_type:
-        raise _unexpected(method, url, status, content_type, content)
-    try:
-        return json.loads(content)
-    except ValueError:
-        unreadable = _unexpected(method, url, status, content_type, content)
-        raise _FailedError(Failure("the answer was cut short or garbled"), unreadable) from None
-
-
-def _read_bounded(response: requests.Response, shown: str) -> bytes:
-    content = bytearray()
-    for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=True):
-        content += chunk
-        if len(content) > _LARGEST_ANSWER_BYTES:
-            response.close()
-            raise QlikResponseError(
-                f"{shown} answered with more than {_LARGEST_ANSWER_BYTES // 1024**2} MiB; refused.",
-                http_status=response.status_code,
-            )
-    return bytes(content)
-
-
-def _parse_error_body(content: bytes) -> tuple[list[ErrorDetail], str | None, bool]:
-    """Return the errors and the trace id of an error body, and whether it may be one of Qlik Cloud."""
-    try:
-        document = json.loads(content)
-        entries = document.get("errors") or []
-        errors = [
-            ErrorDetail(*(str(entry.get(key) or "") for key in ("code", "title", "detail")))
-            for entry in entries
-        ]
-        trace_id = document.get("traceId")
-        return errors, shorten(trace_id, 100) if isinstance(trace_id, str) else None, True
-    except (ValueError, AttributeError, TypeError):
-        text = shorten(content[:2000].decode("utf-8", "replace"), 120)
-        detail = f"the answer was not Qlik's JSON but {text!r}"
-        return ([ErrorDetail(detail=detail)] if text else []), None, not text
-
-
-def _unexpected(method: str, url: str, status: int, content_type: str, content: bytes) -> QlikResponseError:
-    text = shorten(content[:2000].decode("utf-8", "replace"), 120)
-    hint = (
-        "HTML usually means a wrong host: check that it is the tenant's own."
-        if "html" in content_type or text.lstrip().startswith("<")
-        else "A proxy or gateway may have changed it."
-    )
-    return QlikResponseError(
-        f"{method} {url} answered {status} with {content_type or 'no content type'} where JSON was expected: "
-        f"{text!r}. {hint}",
-        http_status=status,
-    )

@@ -1,0 +1,196 @@
+"""Read answers, however large, packed or broken: in bounded memory, as JSON or an error that says why.
+
+Bodies are unpacked here and not by the HTTP library, of which some versions unpack without bounds.
+"""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+import urllib3
+
+from airflow_provider_qlik_assets.client.bounded_json import parse_json
+from airflow_provider_qlik_assets.client.errors import ErrorDetail, QlikResponseError, error_class, shorten
+from airflow_provider_qlik_assets.client.retry import Failure, parse_retry_after
+
+# What a page of 100 data assets needs, several times over.
+_LARGEST_ANSWER_BYTES = 8 * 1024 * 1024
+_LARGEST_ERROR_BYTES = 64 * 1024
+_MOST_ERRORS = 10
+_CHUNK_BYTES = 64 * 1024
+_ERROR_KEYS = ("code", "title", "detail")
+_CHECK_HOST = "Check that the host of the connection is the tenant's own, and what lies between."
+_AS_GZIP = 16 + zlib.MAX_WBITS
+
+# The only encoding that is unpacked.
+ACCEPT_ENCODING = "gzip"
+
+
+@dataclass(eq=False)
+class AttemptFailedError(Exception):
+    """An attempt that failed.
+
+    :param failure: what decides whether it is repeated.
+    :param error: what to raise if it is not.
+    :param refused: the request, if Qlik Cloud refused it.
+    :param connection_is_sound: whether a whole answer of Qlik Cloud's said so.
+    """
+
+    failure: Failure
+    error: Exception
+    refused: requests.PreparedRequest | None = None
+    connection_is_sound: bool = False
+
+
+@dataclass(frozen=True)
+class Content:
+    """The unpacked body of an answer.
+
+    :param data: its bytes.
+    :param is_whole: whether these are all; the rest of a long error body is not read.
+    """
+
+    data: bytes
+    is_whole: bool = True
+
+
+def is_success(response: requests.Response) -> bool:
+    """Return whether a request was carried out: only 2xx says so."""
+    return 200 <= response.status_code < 300
+
+
+def read_content(response: requests.Response, shown: str) -> Content:
+    """Read and unpack a body: 8 MiB at most, 64 KiB of what is no success.
+
+    :param response: an answer whose body was not read yet.
+    :param shown: what was tried, for messages.
+    :raises QlikResponseError: if a success has a longer body, or another encoding than was asked for.
+    :raises urllib3.exceptions.HTTPError: if it is cut short or garbled.
+    """
+    limit = _LARGEST_ANSWER_BYTES if is_success(response) else _LARGEST_ERROR_BYTES
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    content = bytearray()
+    problem = ""
+    if encoding in {"gzip", "x-gzip"}:
+        pieces = _unpacked(_received(response, limit + _CHUNK_BYTES))
+    elif encoding in {"", "identity"}:
+        pieces = _received(response, limit + _CHUNK_BYTES)
+    else:
+        pieces = iter(())
+        problem = f"encoded as {shorten(encoding, 60)!r}, which was not asked for"
+    for piece in pieces:
+        content += piece
+        if len(content) > limit:
+            problem = f"with more than {limit // 1024**2} MiB"
+            break
+    if problem and is_success(response):
+        raise QlikResponseError(f"{shown} answered {problem}; refused.", http_status=response.status_code)
+    return Content(bytes(content[:limit]), is_whole=not problem)
+
+
+def _received(response: requests.Response, limit: int) -> Iterator[bytes]:
+    received = 0
+    for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
+        yield chunk
+        received += len(chunk)
+        if received > limit:
+            raise urllib3.exceptions.DecodeError("it is longer packed than unpacked")
+
+
+def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    unpacker = zlib.decompressobj(_AS_GZIP)
+    try:
+        for chunk in chunks:
+            packed = chunk
+            while packed and not unpacker.eof:
+                yield unpacker.decompress(packed, _CHUNK_BYTES)
+                packed = unpacker.unconsumed_tail
+            if packed or unpacker.unused_data:
+                raise urllib3.exceptions.DecodeError("something follows the end of the gzip data")
+        while not unpacker.eof and (piece := unpacker.decompress(b"", _CHUNK_BYTES)):
+            yield piece
+    except zlib.error as error:
+        raise urllib3.exceptions.DecodeError(f"it is not gzip: {error}") from error
+    if not unpacker.eof:
+        raise urllib3.exceptions.DecodeError("the gzip data is cut short")
+
+
+def read_answer(method: str, url: str, response: requests.Response, content: Content) -> Any:
+    """Return the JSON of a success, or raise what anything else means.
+
+    :return: the parsed body; ``None`` if it is empty.
+    :raises AttemptFailedError: if Qlik Cloud refused the request, or its answer is no JSON.
+    :raises QlikResponseError: if the answer is none of Qlik Cloud's.
+    """
+    status = response.status_code
+    if status >= 400:
+        retry_after = parse_retry_after(response.headers.get("Retry-After"))
+        errors, trace_id, from_qlik = _parse_error_body(content.data)
+        error = error_class(status)(
+            method, url, status, errors=errors, trace_id=trace_id, retry_after=retry_after
+        )
+        error.from_qlik = from_qlik
+        if not from_qlik and status < 500 and status != 429:
+            error.context = _CHECK_HOST
+        failure = Failure(f"status {status}", status, retry_after=retry_after)
+        sound = from_qlik and content.is_whole and is_framed_plainly(response)
+        raise AttemptFailedError(failure, error, response.request, sound)
+    if not is_success(response):
+        raise QlikResponseError(
+            f"{method} {url} answered {status}, which is neither a success nor an error. A proxy or gateway "
+            "may have answered; check the host of the connection.",
+            http_status=status,
+        )
+    if not content.data:
+        return None
+    content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if content_type and "json" not in content_type:
+        raise _unexpected(method, url, status, content_type, content.data)
+    try:
+        return parse_json(content.data)
+    except ValueError:
+        unreadable = _unexpected(method, url, status, content_type, content.data)
+        raise AttemptFailedError(Failure("the answer was cut short or garbled"), unreadable) from None
+
+
+def is_framed_plainly(response: requests.Response) -> bool:
+    """Return whether there is no doubt where an answer ends, so that the next one can begin there."""
+    lengths = response.headers.get("Content-Length", "0").split(",")
+    if "Transfer-Encoding" in response.headers:
+        return "Content-Length" not in response.headers
+    return len(lengths) == 1 and (response.status_code != 204 or lengths[0].strip() == "0")
+
+
+def _parse_error_body(content: bytes) -> tuple[list[ErrorDetail], str | None, bool]:
+    """Return the errors and the trace id of an error body, and whether it may be one of Qlik Cloud."""
+    try:
+        document = parse_json(content)
+        errors = [
+            ErrorDetail(*(str(entry.get(key) or "") for key in _ERROR_KEYS))
+            for entry in itertools.islice(document.get("errors") or [], _MOST_ERRORS)
+        ]
+        trace_id = document.get("traceId")
+        return errors, shorten(trace_id, 100) if isinstance(trace_id, str) else None, True
+    except (ValueError, AttributeError, TypeError):
+        text = shorten(content[:2000].decode("utf-8", "replace"), 120)
+        errors = [ErrorDetail(detail=f"the answer was not Qlik's JSON but {text!r}")] if text else []
+        return errors, None, not text
+
+
+def _unexpected(method: str, url: str, status: int, content_type: str, content: bytes) -> QlikResponseError:
+    text = shorten(content[:2000].decode("utf-8", "replace"), 120)
+    hint = (
+        "HTML usually means a wrong host: check that it is the tenant's own."
+        if "html" in content_type or text.lstrip().startswith("<")
+        else "A proxy or gateway may have changed it."
+    )
+    return QlikResponseError(
+        f"{method} {url} answered {status} with {content_type or 'no content type'} where JSON was expected: "
+        f"{text!r}. {hint}",
+        http_status=status,
+    )
