@@ -36,11 +36,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="qlik-assets-demo-") as home, Sandbox() as tenant:
         prepare_airflow(Path(home), tenant)
         params = seed(tenant, started)
-        lake = {"data_store_id": seed_lake(tenant)}
+        lake = {"data_store_id": seed_lake(tenant), "delete_unlisted": True}
         before = catalog(tenant)
         show("The catalog before", before, {})
 
-        states = {"sync_catalog (dry run)": run_dag("sync_catalog", {**lake, "dry_run": True})}
+        states = {"sync_catalog (only the plan)": run_dag("sync_catalog", {**lake, "only_plan": True})}
         planned = catalog(tenant)
         states["mapped_upsert"] = run_dag("mapped_upsert", params)
         other_team = threading.Thread(
@@ -63,7 +63,7 @@ def main() -> int:
 
         show("The catalog after", after, before)
         problems = [f"{dag_id} ended as {state}" for dag_id, state in states.items() if state != "success"]
-        problems += ["the dry run wrote nothing"] if planned != before else []
+        problems += ["the plan alone wrote nothing"] if planned != before else []
         problems += [name for name, holds in expectations(before, first, after, started).items() if not holds]
         for problem in problems:
             console.print(f"[red]Not as expected:[/red] {problem}")
@@ -138,7 +138,7 @@ def refresh_customers(tenant: Sandbox, customers_id: str) -> None:
     tenant.touch(customers_id, dataFreshness=datetime.now(UTC).isoformat())
 
 
-def run_dag(dag_id: str, params: dict[str, str]) -> str:
+def run_dag(dag_id: str, params: dict[str, Any]) -> str:
     """Run one example DAG, its deferred tasks included; return the state of the run."""
     console.rule(f"Running {dag_id}")
     spec = importlib.util.spec_from_file_location(dag_id, EXAMPLES / f"{dag_id}.py")

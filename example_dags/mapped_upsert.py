@@ -1,15 +1,31 @@
-"""Register every table that a load produced, one mapped task each; running it again changes nothing."""
+"""Register every table that a load produced in the Qlik catalog, one mapped task each.
+
+`loaded_tables` returns one data asset per table, with the fields to set. `register` is mapped over them: it
+creates what is missing and updates only what differs; fields that are not given, such as a description by a
+data steward, stay as they are. Running it again changes nothing.
+
+**Needs** an Airflow connection `qlik_cloud_default` of type *Qlik Cloud*, and a data store in Qlik.
+
+| param | set it to |
+|---|---|
+| `data_store_id` | the id of the data store that the tables belong to |
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from airflow.providers.common.compat.sdk import dag, task
+try:
+    from airflow.sdk import dag, task
+except ImportError:  # Airflow 2
+    from airflow.decorators import dag, task
 
 from airflow_provider_qlik_assets.operators.data_assets import QlikUpsertDataAssetOperator
 
 
 @dag(
+    description="Register every table that a load produced in Qlik, one mapped task each",
+    doc_md=__doc__,
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,

@@ -1,16 +1,33 @@
-"""Run whenever a data asset in Qlik gets another freshness, without a task that waits for it (Airflow 3)."""
+"""Run whenever the freshness of a data asset in Qlik changes, without a task that waits for it (Airflow 3).
+
+An asset watcher in the triggerer sees that another team stamped its data asset, and updates the Airflow
+asset `qlik_customers`; that triggers the DAG. `refresh_segments` reads from the events what has changed. A
+run by hand has no events and nothing to do.
+
+**Needs** Airflow 3 with a running triggerer, an Airflow connection `qlik_cloud_default` of type *Qlik
+Cloud*, and the data asset to watch. Unpause the DAG, then stamp that data asset.
+
+| environment variable of all Airflow processes | set it to |
+|---|---|
+| `QLIK_EXAMPLE_CUSTOMERS_ID` | the id of the data asset to watch |
+
+The id is no param, because Airflow reads the watcher when it parses the file; params exist only in a run.
+"""
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 
 from airflow.sdk import Asset, AssetWatcher, dag, task
 
 from airflow_provider_qlik_assets.triggers.data_freshness import QlikDataFreshnessEventTrigger
 
+CUSTOMERS_ID = os.environ.get("QLIK_EXAMPLE_CUSTOMERS_ID", "id-of-another-teams-data-asset")
+
 freshness = QlikDataFreshnessEventTrigger(
     qlik_conn_id="qlik_cloud_default",
-    data_asset_ids=["id-of-another-teams-data-asset"],
+    data_asset_ids=[CUSTOMERS_ID],
     poll_interval=60,
     asset_name="qlik_customers",
 )
@@ -18,6 +35,8 @@ customers = Asset("qlik_customers", watchers=[AssetWatcher(name="freshness", tri
 
 
 @dag(
+    description="Run whenever the freshness of another team's data asset in Qlik changes",
+    doc_md=__doc__,
     schedule=[customers],
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,

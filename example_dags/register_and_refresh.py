@@ -1,10 +1,29 @@
-"""Load a table, register it in the Qlik catalog, stamp its freshness, wait for it and for another, go on."""
+"""Load a table, register it in the Qlik catalog, stamp its freshness, then wait for another one.
+
+`load` stands for your own load and returns the instant up to which the table holds the source data.
+`register` creates the data asset `dwh.sales.orders`, or updates the given fields of the existing one.
+`stamp` sets its `dataFreshness` to that instant. `wait_for_orders_and_customers` waits, without holding a
+worker slot, until this data asset and one of another team are both at least as fresh. `build_report` then
+uses both tables. Running it again is safe.
+
+**Needs** an Airflow connection `qlik_cloud_default` of type *Qlik Cloud*, and two things in Qlik: a data
+store to write to, and the data asset to wait for. The wait ends when somebody stamps that one, or after an
+hour.
+
+| param | set it to |
+|---|---|
+| `data_store_id` | the id of the data store that `dwh.sales.orders` belongs to |
+| `customers_id` | the id of the other team's data asset |
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from airflow.providers.common.compat.sdk import dag, task  # on Airflow 3 also: from airflow.sdk import ...
+try:
+    from airflow.sdk import dag, task
+except ImportError:  # Airflow 2
+    from airflow.decorators import dag, task
 
 from airflow_provider_qlik_assets.operators.data_assets import (
     QlikUpdateDataFreshnessOperator,
@@ -14,6 +33,8 @@ from airflow_provider_qlik_assets.sensors.data_freshness import QlikDataFreshnes
 
 
 @dag(
+    description="Register a data asset in Qlik, stamp its freshness, wait for another one",
+    doc_md=__doc__,
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,

@@ -79,15 +79,15 @@ def airflow_db() -> None:
 
 
 @pytest.fixture
-def run_dag(airflow_db: None) -> Callable[[DAG], Any]:
-    """Run an in-memory Dag in this process, its triggers included: ``run_dag(dag)`` -> Dag run."""
+def run_dag(airflow_db: None) -> Callable[..., Any]:
+    """Run an in-memory Dag in this process, its triggers included: ``run_dag(dag, conf=None)`` -> Dag run."""
 
-    def run(dag: DAG) -> Any:
+    def run(dag: DAG, conf: dict[str, Any] | None = None) -> Any:
         # Airflow's own deprecations, in the database and in what a task run imports.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _store(dag)
-            return dag.test()
+            return dag.test(run_conf=conf)
 
     return run
 
