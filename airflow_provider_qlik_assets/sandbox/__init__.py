@@ -33,7 +33,7 @@ def __getattr__(name: str) -> Any:
     try:
         module = import_module(f"{__name__}.{_HOMES[name]}")
     except ModuleNotFoundError as missing:
-        if missing.name not in ("fastapi", "uvicorn"):
+        if missing.name not in ("fastapi", "fastapi_offline", "uvicorn"):
             raise
         raise ImportError(
             f"The sandbox needs {missing.name}, which is not installed. Install the extra 'sandbox': "

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 
 from airflow_provider_qlik_assets import sandbox
 
+_DEFAULT_STORE = "demo"
 _CREDENTIALS = ("url", "api_key", "read_only_api_key", "client_id", "client_secret")
 
 
@@ -29,8 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.ready_file:
             options.ready_file.unlink(missing_ok=True)
         with _sandbox(options) as tenant:
-            _seed(tenant, options.assets)
-            _announce(tenant, options.ready_file)
+            _announce(tenant, _seed(tenant, options), options.ready_file)
             ended.wait()
     except (ImportError, ValueError, OSError) as problem:
         sys.stderr.write(f"The sandbox cannot run: {problem}\n")
@@ -48,7 +49,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
     parser.add_argument(
-        "--ready-file", type=Path, metavar="PATH", help="write address and keys as JSON here once it answers"
+        "--ready-file",
+        type=Path,
+        metavar="PATH",
+        help="write address, keys and data store as JSON here once it answers",
     )
     parser.add_argument(
         "--set",
@@ -58,7 +62,17 @@ def _parser() -> argparse.ArgumentParser:
         help="change a switch, for example --set time_factor=60; see SandboxSettings",
     )
     parser.add_argument(
-        "--assets", type=int, default=0, metavar="N", help="start with N data assets in a store"
+        "--assets", type=int, default=0, metavar="N", help="start with N data assets in that data store"
+    )
+    store = parser.add_mutually_exclusive_group()
+    store.add_argument(
+        "--store",
+        default=_DEFAULT_STORE,
+        metavar="NAME",
+        help="name of the data store to start with (default: %(default)s)",
+    )
+    store.add_argument(
+        "--no-store", dest="store", action="store_const", const=None, help="start without a data store"
     )
     return parser
 
@@ -73,26 +87,35 @@ def _sandbox(options: argparse.Namespace) -> "sandbox.Sandbox":
     return sandbox.Sandbox(sandbox.SandboxSettings.model_validate(values), port=options.port)
 
 
-def _seed(tenant: "sandbox.Sandbox", assets: int) -> None:
-    if assets:
-        store = tenant.add_store(name="demo", type="sandbox")
-        for number in range(assets):
-            tenant.add_asset(store, technicalName=f"asset_{number:05}", name=f"Asset {number}")
+def _seed(tenant: "sandbox.Sandbox", options: argparse.Namespace) -> str | None:
+    """Return the id of the data store, if one was asked for."""
+    if options.store is None:
+        if options.assets:
+            raise ValueError("--assets needs a data store: leave --no-store out")
+        return None
+    store = tenant.add_store(name=options.store)
+    for number in range(options.assets):
+        tenant.add_asset(store, technicalName=f"asset_{number:05}", name=f"Asset {number}")
+    return store
 
 
-def _announce(tenant: "sandbox.Sandbox", ready_file: Path | None) -> None:
-    credentials = {name: getattr(tenant, name) for name in _CREDENTIALS}
-    lines = [f"{name:<18}{value}" for name, value in credentials.items()]
+def _announce(tenant: "sandbox.Sandbox", store: str | None, ready_file: Path | None) -> None:
+    ready = {name: getattr(tenant, name) for name in _CREDENTIALS}
+    if store is not None:
+        ready["data_store_id"] = store
     connection = {"conn_type": "qlik_cloud", "host": tenant.url, "password": tenant.api_key}
+    lines = [f"{name:<18}{value}" for name, value in ready.items()]
     lines += [
         f"documentation     {tenant.url}/docs and {tenant.url}/sandbox/docs",
-        f"For Airflow:      export AIRFLOW_CONN_QLIK_CLOUD_DEFAULT='{json.dumps(connection)}'",
+        "",
+        "For Airflow:",
+        f"export AIRFLOW_CONN_QLIK_CLOUD_DEFAULT={shlex.quote(json.dumps(connection))}",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
     if ready_file is not None:
         unfinished = ready_file.with_name(f"{ready_file.name}.{os.getpid()}")
-        unfinished.write_text(json.dumps(credentials))
+        unfinished.write_text(json.dumps(ready))
         unfinished.replace(ready_file)
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import unquote
 
 from fastapi import FastAPI, HTTPException, Query
+from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from airflow_provider_qlik_assets.sandbox.api import refused
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from airflow_provider_qlik_assets.sandbox.server import Sandbox
 
 Document = dict[str, Any]
+
+# Swagger UI must not send descriptions to the validator of its makers.
+DOCUMENTATION = {"validatorUrl": None}
 
 
 class QuotaUse(BaseModel):
@@ -43,7 +47,12 @@ def control_api(sandbox: "Sandbox") -> FastAPI:
 
     It asks for no credentials: the sandbox listens on the loopback interface only and holds made-up data.
     """
-    app = FastAPI(title="Control of the Qlik Cloud sandbox", redirect_slashes=False)
+    app = FastAPIOffline(
+        title="Control of the Qlik Cloud sandbox",
+        redoc_url=None,
+        redirect_slashes=False,
+        swagger_ui_parameters=DOCUMENTATION,
+    )
     app.add_exception_handler(SandboxError, refused)
 
     @app.get("/state")

@@ -9,10 +9,10 @@ from types import TracebackType
 from typing import Any, Self
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from airflow_provider_qlik_assets.sandbox.api import Endpoints
-from airflow_provider_qlik_assets.sandbox.control import control_api
+from airflow_provider_qlik_assets.sandbox.control import DOCUMENTATION, control_api
 from airflow_provider_qlik_assets.sandbox.faults import Fault, Faults
 from airflow_provider_qlik_assets.sandbox.gateway import Gateway
 from airflow_provider_qlik_assets.sandbox.identity import FULL_ACCESS
@@ -216,10 +216,12 @@ class Sandbox:
             self.journal.clear()
 
     def _application(self) -> Gateway:
-        app = FastAPI(
+        app = FastAPIOffline(
             title="Qlik Cloud sandbox",
             description="Data assets and data stores, as the default settings answer.",
+            redoc_url=None,
             redirect_slashes=False,
+            swagger_ui_parameters=DOCUMENTATION,
         )
         Endpoints(self._tenant, lambda: self.url).add_to(app)
         app.openapi = partial(describe, app)  # type: ignore[method-assign]

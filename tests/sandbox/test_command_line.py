@@ -56,7 +56,14 @@ def test_it_runs_until_a_signal_and_ends_cleanly(tmp_path: Path, number: signal.
         while ready.exists() and ready.read_text() == "stale":
             time.sleep(0.02)
         found = wait_for(ready, process)
-        assert found.keys() == {"url", "api_key", "read_only_api_key", "client_id", "client_secret"}
+        assert found.keys() == {
+            "url",
+            "api_key",
+            "read_only_api_key",
+            "client_id",
+            "client_secret",
+            "data_store_id",
+        }
         headers = {"Authorization": f"Bearer {found['api_key']}"}
         path = "/api/v1/data-stores/*/data-assets"
         answers = [requests.get(found["url"] + path, headers=headers, timeout=10) for _ in range(3)]
@@ -70,7 +77,6 @@ def test_it_runs_until_a_signal_and_ends_cleanly(tmp_path: Path, number: signal.
         assert time.monotonic() - started < 1
     assert (process.returncode, errors) == (0, "")
     assert all(value in printed for value in found.values())
-    assert "AIRFLOW_CONN_QLIK_CLOUD_DEFAULT" in printed
     assert not ready.exists()
 
 
@@ -82,11 +88,40 @@ def test_it_listens_on_the_port_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "names"), [([], ["demo"]), (["--store", "data lake"], ["data lake"]), (["--no-store"], [])]
+)
+def test_it_starts_with_a_data_store_and_says_its_id(
+    tmp_path: Path, arguments: list[str], names: list[str]
+) -> None:
+    with running(*arguments, "--ready-file", str(tmp_path / "ready")) as process:
+        found = wait_for(tmp_path / "ready", process)
+        stores = requests.get(f"{found['url']}/sandbox/state", timeout=10).json()["stores"]
+    assert [store["name"] for store in stores.values()] == names
+    assert [found["data_store_id"]] * len(names) == [*stores] if names else "data_store_id" not in found
+
+
+def test_the_line_for_airflow_can_be_pasted_into_a_shell(tmp_path: Path) -> None:
+    with running("--ready-file", str(tmp_path / "ready")) as process:
+        wait_for(tmp_path / "ready", process)
+        assert process.stdout
+        line = next(line for line in process.stdout if line.startswith("export AIRFLOW_CONN_"))
+        test = (
+            "from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook\n"
+            "print(QlikCloudHook().test_connection())"
+        )
+        shell = ["sh", "-c", f'{line}\nexec "$0" -W ignore -c "$1"', sys.executable, test]
+        ended = subprocess.run(shell, capture_output=True, text=True, timeout=100, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "(True, " in ended.stdout
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--set", "colour=red"], "colour"),
         (["--set", "time_factor"], "NAME=VALUE"),
         (["--set", "links=none"], "links"),
+        (["--no-store", "--assets", "1"], "--assets needs a data store"),
         (["--port", "{taken}"], "in use"),
     ],
 )

@@ -189,7 +189,7 @@ def test_importing_the_package_loads_no_server() -> None:
     assert run(code) == "set()"
 
 
-@pytest.mark.parametrize("library", ["fastapi", "uvicorn"])
+@pytest.mark.parametrize("library", ["fastapi", "fastapi_offline", "uvicorn"])
 def test_a_missing_library_is_named_with_the_extra_that_brings_it(library: str) -> None:
     code = (
         f"import sys; sys.modules[{library!r}] = None\n"
