@@ -6,7 +6,9 @@ import re
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,8 +37,9 @@ def test_an_example_is_shown_as_it_is(file: str, code: str) -> None:
     assert code.strip() in (ROOT / file).read_text()
 
 
-def test_the_dag_can_be_parsed() -> None:
+def test_the_dag_runs(qlik_sandbox: Sandbox, qlik_conn_id: str, run_dag: Callable[..., Any]) -> None:
     code = snippet("publish_orders")
+    store_id = qlik_sandbox.add_store(name="warehouse")
     assert len([line for line in code.splitlines() if line.strip()]) <= 15
     try:
         import airflow.sdk  # noqa: F401, PLC0415
@@ -45,9 +48,12 @@ def test_the_dag_can_be_parsed() -> None:
     names: dict[str, object] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        code = code.replace("<data store id>", store_id)
         exec(code.replace("\npublish_orders()", "\npublished = publish_orders()"), names)
-    published = names["published"]
-    assert published.task_dict["stamp"].upstream_task_ids == {"register"}  # type: ignore[attr-defined]
+    assert run_dag(names["published"]).state == "success"
+    [asset] = qlik_sandbox.assets.values()
+    assert asset["technicalName"] == "dwh.orders"
+    assert "dataFreshness" in asset
 
 
 def test_the_client_works_without_airflow(qlik_sandbox: Sandbox) -> None:
@@ -75,6 +81,20 @@ def test_the_pytest_plugin_works(tmp_path: Path) -> None:
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "1 passed" in run.stdout, run.stdout + run.stderr
+
+
+def test_the_server_starts_as_shown() -> None:
+    [command] = re.findall(r"^\$ python (-m airflow_provider_qlik_assets\.sandbox .*)$", README, re.MULTILINE)
+    arguments = command.replace("8099", "0").split()
+    with subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        printed = []
+        while not printed or printed[-1] != "export":  # the last line that it prints
+            line = server.stdout.readline()
+            assert line, printed
+            printed.append(line.partition(" ")[0])
+        server.terminate()
+    assert {"url", "api_key", "data_store_id", "export"} <= set(printed)
 
 
 def test_every_extra_is_named() -> None:
