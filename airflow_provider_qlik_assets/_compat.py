@@ -33,7 +33,7 @@ _EXCEPTIONS = ("airflow.sdk.exceptions", "airflow.exceptions")
 _MASKER = ("airflow.sdk.log", "airflow.sdk.execution_time.secrets_masker", "airflow.utils.log.secrets_masker")
 
 # The newest home first: later Airflows still know the older ones, but warn about them.
-_HOMES = {
+HOMES = {
     "AirflowException": _EXCEPTIONS,
     "AirflowFailException": _EXCEPTIONS,
     "AirflowNotFoundException": _EXCEPTIONS,
@@ -63,10 +63,10 @@ def __getattr__(name: str) -> Any:
     :raises AttributeError: if the name is not one of this module.
     :raises ImportError: if no home has it.
     """
-    if name not in _HOMES:
+    if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     problems = []
-    for home in _HOMES[name]:
+    for home in HOMES[name]:
         module, _, old_name = home.partition(":")
         try:
             found = globals()[name] = getattr(import_module(module), old_name or name)
