@@ -1,19 +1,27 @@
-"""Wished data assets in a YAML or JSON file, to be kept beside the code that loads them."""
+"""Wished data assets in a YAML or JSON file, to be kept beside the code that loads them.
+
+Whoever may write the file must not be able to harm those who read it: its size, its depth and what its
+aliases stand for are bounded, and messages quote nothing of it but the names of known fields.
+"""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Hashable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pydantic.alias_generators import to_camel
+
+from airflow_provider_qlik_assets.client.bounded_json import TooDeepError, parse_json
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, shorten
-
-if TYPE_CHECKING:
-    import yaml
+from airflow_provider_qlik_assets.client.models import DataAsset
 
 SUFFIXES = (".yaml", ".yml", ".json")
+
+_LARGEST_FILE_BYTES = 16 * 1024 * 1024
+_DEEPEST = 50
+_KNOWN_KEYS = frozenset({"data_assets", *DataAsset.model_fields, *map(to_camel, DataAsset.model_fields)})
 
 
 def is_file_name(value: Any) -> bool:
@@ -24,24 +32,36 @@ def is_file_name(value: Any) -> bool:
 def read_wish_file(path: Path) -> Any:
     """Return what a file holds, not checked any further.
 
-    Messages name the place of a mistake and quote nothing of the file.
+    A YAML file may use anchors, aliases and merge keys, as long as the aliases stand for no more than 250,000
+    values together.
 
-    :param path: a file that ends in ``.yaml``, ``.yml`` or ``.json``.
-    :raises QlikValidationError: if it cannot be read.
+    :param path: a file that ends in ``.yaml``, ``.yml`` or ``.json``, of 16 MiB at most, in which lists and
+        objects are nested 50 deep at most.
+    :raises QlikValidationError: if it cannot be read; the message names the place of the mistake.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE_BYTES + 1)
+        text = content.decode("utf-8-sig")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise QlikValidationError(f"{path} cannot be read: {reason}.") from None
-    if path.suffix.lower() == ".json":
-        try:
-            return json.loads(text, object_pairs_hook=_unique)
-        except json.JSONDecodeError as error:
-            raise _malformed(path, error.lineno, error.msg) from None
-        except _RepeatedKeyError as error:
-            raise QlikValidationError(f"{path} is malformed: {error}.") from None
-    return _read_yaml(path, text)
+    if len(content) > _LARGEST_FILE_BYTES:
+        raise QlikValidationError(
+            f"{path} cannot be read: it is larger than {_LARGEST_FILE_BYTES >> 20} MiB."
+        )
+    return _read_json(path, content) if path.suffix.lower() == ".json" else _read_yaml(path, text)
+
+
+def _read_json(path: Path, content: bytes) -> Any:
+    try:
+        return parse_json(content, deepest=_DEEPEST, object_pairs_hook=_unique)
+    except json.JSONDecodeError as error:
+        raise _malformed(path, error.lineno, error.msg) from None
+    except (TooDeepError, _RepeatedKeyError) as error:
+        raise _malformed(path, None, str(error)) from None
+    except ValueError:
+        raise _malformed(path, None, "a number is too long") from None
 
 
 class _RepeatedKeyError(ValueError):
@@ -51,42 +71,28 @@ class _RepeatedKeyError(ValueError):
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        times = Counter(key for key, _ in pairs)
-        raise _RepeatedKeyError(_repeated(max(times, key=times.__getitem__)))
+        ((key, _),) = Counter(key for key, _ in pairs).most_common(1)
+        raise _RepeatedKeyError(f"{_describe_key(key)} is there twice in an object")
     return found
 
 
-def _repeated(key: str) -> str:
-    return f"the key {shorten(repr(key), 60)} is there twice in an object"
-
-
 def _read_yaml(path: Path, text: str) -> Any:
-    import yaml  # noqa: PLC0415 - only where a file is read
-
-    # The one in C is ten times as fast; a catalog may be large.
-    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-    class Loader(base):  # type: ignore[misc, valid-type]
-        """Safe, and refusing keys that are there twice, of which YAML would silently take the last."""
-
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-            keys = [
-                key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"
-            ]
-            for key in {key for key in keys if keys.count(key) > 1}:
-                problem = f"the key {shorten(repr(key), 60)} is there twice in an object"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
-            mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
-            return mapping
+    # Only where a file is read: it is expensive to import.
+    from airflow_provider_qlik_assets.catalog.bounded_yaml import (  # noqa: PLC0415
+        MalformedYamlError,
+        parse_yaml,
+    )
 
     try:
-        return yaml.load(text, Loader)  # noqa: S506 - a safe loader
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise _malformed(path, line, error.problem or "it is not YAML") from None
-    except (yaml.YAMLError, ValueError):
-        raise QlikValidationError(f"{path} is malformed: it is not YAML.") from None
+        return parse_yaml(text, deepest=_DEEPEST, describe_key=_describe_key)
+    except MalformedYamlError as error:
+        raise _malformed(path, error.line, error.problem) from None
 
 
-def _malformed(path: Path, line: int, problem: str) -> QlikValidationError:
-    return QlikValidationError(f"{path} is malformed at line {line}: {shorten(problem, 120)}.")
+def _describe_key(key: str) -> str:
+    return f"the key {key!r}" if key in _KNOWN_KEYS else "a key"
+
+
+def _malformed(path: Path, line: int | None, problem: str) -> QlikValidationError:
+    place = "" if line is None else f" at line {line}"
+    return QlikValidationError(f"{path} is malformed{place}: {shorten(problem, 120)}.")
