@@ -3,7 +3,8 @@
 Everything lives in a directory that only its owner can write to. A file is opened without following symbolic
 links, must be a regular file of this user that nobody else may read or write, and no descriptor outlives the
 call that opened it: forked children and other threads never share one. Locks are ``flock`` locks, which go
-with the process that held them. They are not reliable on NFS: use a local file system.
+with the process that held them. They are not reliable on NFS: use a local file system. A
+holder that is stopped is waited for once; a mark beside the file tells all others not to wait for it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ from pathlib import Path
 
 _DIRECTORY_NAME = "airflow-provider-qlik-assets"
 _LOCK_TIMEOUT_SECONDS = 5.0
+_STUCK_LOCK_TIMEOUT_SECONDS = 0.1
+_STUCK_SUFFIX = ".stuck"
+_STUCK_SECONDS = 600.0
+_TEMPORARY_PREFIX = "."
+_ORPHANED_SECONDS = 3600.0
 _FIRST_PAUSE_SECONDS = 0.001
 _LONGEST_PAUSE_SECONDS = 0.01
 
@@ -60,15 +66,17 @@ def default_state_directory() -> Path:
 def private_directory(path: Path) -> Path:
     """Return ``path`` after making sure that it is a directory that only this user can write to.
 
-    A missing directory is created with mode 0700.
+    A missing directory is created with mode 0700, whatever the umask, and so are its missing parents.
 
     :raises StateUnavailableError: it cannot be created or written to, is a symbolic link, belongs to somebody
         else, or is writable for others.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            path.mkdir(mode=0o700)
+        missing_parents = [parent for parent in reversed(path.parents) if not parent.exists()]
+        for missing in [*missing_parents, path]:
+            with contextlib.suppress(FileExistsError):
+                missing.mkdir(mode=0o700)
+                missing.chmod(0o700)
         status = path.lstat()
     except OSError as error:
         raise StateUnavailableError(path, _reason(error)) from error
@@ -90,7 +98,8 @@ def locked(path: Path, *, timeout: float = _LOCK_TIMEOUT_SECONDS) -> Iterator[in
     The lock excludes other threads too. It is released when the process dies, however it dies.
 
     :param path: file in a directory from :func:`private_directory`.
-    :param timeout: seconds to wait for the lock; whoever holds it that long is stopped or stuck.
+    :param timeout: seconds to wait for the lock; whoever holds it that long is stopped or stuck, and nobody
+        else waits for it that long. 0 only tries.
     :return: descriptor of the locked file, open for reading and writing, to be used inside the block only.
     :raises StateUnavailableError: the file cannot be used, or the lock was not free in time.
     """
@@ -101,13 +110,19 @@ def locked(path: Path, *, timeout: float = _LOCK_TIMEOUT_SECONDS) -> Iterator[in
         try:
             while not _try_lock(fd, path):
                 now = time.monotonic()
-                deadline = deadline or now + timeout
+                if not deadline:
+                    timeout = min(timeout, _STUCK_LOCK_TIMEOUT_SECONDS) if _is_stuck(path) else timeout
+                    deadline = now + timeout
                 if now >= deadline:
+                    if timeout:
+                        _mark_stuck(path)
                     raise StateUnavailableError(path, f"another process has held its lock for {timeout:g} s")
                 time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads the waiters, no secret
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
             # A file that was replaced or deleted while this process waited is no longer the shared one.
             if _checked(fd, path).st_nlink:
+                if deadline:
+                    _stuck_mark(path).unlink(missing_ok=True)
                 yield fd
                 return
         finally:
@@ -143,7 +158,7 @@ def replace_private(path: Path, content: bytes) -> None:
     :raises StateUnavailableError: the file cannot be written; the old content is still there.
     """
     try:
-        fd, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        fd, temporary = tempfile.mkstemp(prefix=f"{_TEMPORARY_PREFIX}{path.name}.", dir=path.parent)
         try:
             with os.fdopen(fd, "wb") as file:
                 file.write(content)
@@ -153,6 +168,32 @@ def replace_private(path: Path, content: bytes) -> None:
             raise
     except OSError as error:
         raise StateUnavailableError(path, _reason(error)) from error
+
+
+def remove_orphans(directory: Path) -> None:
+    """Remove what processes that were killed left behind an hour ago or earlier."""
+    with contextlib.suppress(OSError):
+        for path in directory.iterdir():
+            is_ours = path.name.startswith(_TEMPORARY_PREFIX) or path.suffix == _STUCK_SUFFIX
+            with contextlib.suppress(OSError):
+                if is_ours and time.time() - path.lstat().st_mtime > _ORPHANED_SECONDS:
+                    path.unlink()
+
+
+def _stuck_mark(path: Path) -> Path:
+    return path.with_name(path.name + _STUCK_SUFFIX)
+
+
+def _is_stuck(path: Path) -> bool:
+    try:
+        return time.time() - _stuck_mark(path).lstat().st_mtime < _STUCK_SECONDS
+    except OSError:
+        return False
+
+
+def _mark_stuck(path: Path) -> None:
+    with contextlib.suppress(StateUnavailableError):
+        replace_private(_stuck_mark(path), b"")
 
 
 def _open(path: Path, flags: int) -> int:

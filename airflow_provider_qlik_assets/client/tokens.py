@@ -2,7 +2,8 @@
 
 Asking for a token costs a write of the quota and tokens are limited, so a short-lived task process takes the
 token that another one got. The file is readable by its owner only; its name is a digest of tenant, client,
-secret and scope, so a token is never handed to somebody with other credentials.
+secret and scope, so a token is never handed to somebody with other credentials. Whoever gets a new token
+removes those that have expired, also those of credentials that are no longer in use.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from airflow_provider_qlik_assets.client.host_state import (
     default_state_directory,
     locked,
     read_private,
+    remove_orphans,
     replace_private,
 )
 from airflow_provider_qlik_assets.client.instants import parse_instant
@@ -33,7 +35,8 @@ logger = logging.getLogger(__name__)
 # Qlik Cloud's tokens are valid for six hours; one that expires earlier unsaid is renewed on a 401.
 _DEFAULT_LIFETIME_SECONDS = 6 * 3600.0
 _LONGEST_LEEWAY_SECONDS = 60.0
-_RENEWAL_TIMEOUT_SECONDS = 60.0
+# Another process that takes longer to get one is not waited for; then each gets its own.
+_RENEWAL_TIMEOUT_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,7 @@ class TokenCache:
                 if path is not None:
                     with contextlib.suppress(StateUnavailableError):
                         replace_private(path, json.dumps(asdict(token)).encode())
+                    self._tidy(path.parent)
             return token
 
     @contextlib.contextmanager
@@ -138,6 +142,19 @@ class TokenCache:
         directory = self._directory or default_state_directory()
         with locked(directory / f"token-{self._name}.lock", timeout=_RENEWAL_TIMEOUT_SECONDS):
             yield directory / f"token-{self._name}.json"
+
+    def _tidy(self, directory: Path) -> None:
+        """Remove tokens that nobody can use any more, and what killed processes left behind."""
+        remove_orphans(directory)
+        with contextlib.suppress(OSError):
+            for path in directory.glob("token-*.json"):
+                lock = path.with_suffix(".lock")
+                # Whoever holds the lock is renewing the token, this process among them.
+                with contextlib.suppress(OSError), locked(lock, timeout=0.0):
+                    token = _load(path)
+                    if token is None or self._clock() >= token.renew_at + _LONGEST_LEEWAY_SECONDS:
+                        path.unlink(missing_ok=True)
+                        lock.unlink(missing_ok=True)
 
 
 def _load(path: Path) -> AccessToken | None:

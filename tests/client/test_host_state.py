@@ -19,6 +19,7 @@ from airflow_provider_qlik_assets.client.host_state import (
     locked,
     private_directory,
     read_private,
+    remove_orphans,
     replace_private,
 )
 
@@ -91,6 +92,27 @@ def test_directory_is_created_for_the_owner_alone(tmp_path: Path) -> None:
         os.umask(old)
 
     assert directory.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o777])
+def test_parents_are_created_for_the_owner_alone_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    old = os.umask(umask)
+    try:
+        directory = private_directory(tmp_path / "a" / "b" / "c")
+    finally:
+        os.umask(old)
+
+    for created in (directory, *directory.parents[:2]):
+        assert created.stat().st_mode & 0o777 == 0o700
+
+
+def test_parents_that_are_there_stay_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home").chmod(0o755)
+
+    private_directory(tmp_path / "home" / "state")
+
+    assert (tmp_path / "home").stat().st_mode & 0o777 == 0o755
 
 
 def test_directory_others_can_write_to_is_refused(tmp_path: Path) -> None:
@@ -271,6 +293,75 @@ def test_frozen_holder_blocks_no_longer_than_the_time_out(directory: Path, holde
         pass
 
     assert 0.2 <= time.monotonic() - start < 10
+
+
+def _wait_for_lock(path: Path, results) -> None:
+    start = time.monotonic()
+    try:
+        with locked(path, timeout=1.0):
+            results.put(("locked", time.monotonic() - start))
+    except StateUnavailableError:
+        results.put(("unavailable", time.monotonic() - start))
+
+
+def test_frozen_holder_is_waited_for_once_and_not_by_every_process(directory: Path, holder) -> None:
+    os.kill(holder.pid, signal.SIGSTOP)
+    results = FORK.Queue()
+
+    def run() -> tuple[str, float]:
+        waiter = FORK.Process(target=_wait_for_lock, args=(directory / "file", results))
+        waiter.start()
+        waiter.join(30)
+        return results.get(timeout=30)
+
+    first, *later = (run() for _ in range(4))
+    assert first[0] == "unavailable"
+    assert first[1] >= 1.0
+    assert {outcome for outcome, _ in later} == {"unavailable"}
+    assert all(seconds < 0.8 for _, seconds in later)
+
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.join(30)
+    assert run()[0] == "locked"
+
+
+def test_holder_that_goes_on_is_waited_for_again(directory: Path) -> None:
+    _freeze = threading.Event()
+
+    def hold(seconds: float) -> threading.Thread:
+        def run() -> None:
+            with locked(directory / "file"):
+                _freeze.set()
+                time.sleep(seconds)
+
+        _freeze.clear()
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert _freeze.wait(30)
+        return thread
+
+    thread = hold(0.5)
+    with pytest.raises(StateUnavailableError), locked(directory / "file", timeout=0.1):
+        pass
+    thread.join(30)
+    thread = hold(0.05)
+    with locked(directory / "file", timeout=30):  # waits, briefly, and finds that it is not stuck any more
+        pass
+    thread.join(30)
+    thread = hold(0.5)
+    with locked(directory / "file", timeout=30):
+        pass
+    thread.join(30)
+
+
+def test_what_killed_writers_left_is_removed_after_an_hour(directory: Path) -> None:
+    for name, age in {".file.abc": 4000, ".file.new": 10, "file.stuck": 4000, "file": 4000}.items():
+        (directory / name).touch(mode=0o600)
+        os.utime(directory / name, (time.time() - age,) * 2)
+
+    remove_orphans(directory)
+
+    assert sorted(path.name for path in directory.iterdir()) == [".file.new", "file"]
 
 
 def test_child_forked_inside_the_lock_does_not_keep_it(directory: Path) -> None:

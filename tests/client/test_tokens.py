@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik_assets.client import QlikResponseError
+from airflow_provider_qlik_assets.client.host_state import locked
 from airflow_provider_qlik_assets.client.tokens import AccessToken, TokenCache
 
 HOUR = 3600.0
@@ -164,6 +165,42 @@ def test_a_corrupt_file_is_replaced(tenant: Tenant, content: bytes) -> None:
 
     assert tenant.cache().get() == "t1"
     assert json.loads(tenant.file.read_bytes())["value"] == "t1"
+
+
+def test_expired_tokens_of_other_credentials_are_removed(tenant: Tenant) -> None:
+    tenant.cache("rotated").get()
+    tenant.now += 3 * HOUR
+    tenant.cache("in-use").get()
+    tenant.now += 3.5 * HOUR
+
+    tenant.cache().get()
+
+    assert tenant.directory
+    assert sorted(path.name for path in tenant.directory.iterdir()) == [
+        "token-client.json", "token-client.lock", "token-in-use.json", "token-in-use.lock",
+    ]  # fmt: skip
+
+
+def test_a_token_that_another_process_is_renewing_is_not_removed(tenant: Tenant) -> None:
+    tenant.cache("other").get()
+    tenant.now += 7 * HOUR
+    assert tenant.directory
+
+    with locked(tenant.directory / "token-other.lock"):
+        tenant.cache().get()
+
+    assert (tenant.directory / "token-other.json").exists()
+
+
+def test_what_a_killed_process_left_is_removed(tenant: Tenant) -> None:
+    assert tenant.directory
+    orphan = tenant.directory / ".token-client.json.x1y2z3"
+    orphan.write_text('{"value": "t0", "renew_at": 1}')
+    os.utime(orphan, (0, 0))
+
+    tenant.cache().get()
+
+    assert not orphan.exists()
 
 
 def unwritable(tenant: Tenant) -> None:
