@@ -165,7 +165,7 @@ def expectations(before: Catalog, first: Catalog, after: Catalog, started: datet
         "regions has its tag, and the steward's description survived": (
             regions.get("tags") == ["sales"] and regions.get("description") == "Written by a data steward"
         ),
-        "stores was as wished already and was not written": version(after, "dwh.sales.stores") == 1,
+        "stores was up to date and was not written": version(after, "dwh.sales.stores") == 1,
         "orders is registered and fresh": orders.get("dataFreshness", "")
         >= started.strftime("%Y-%m-%dT%H:%M:%S"),
         "customers was only written by the other team": version(after, "dwh.crm.customers") == 2,
