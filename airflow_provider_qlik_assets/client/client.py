@@ -219,7 +219,10 @@ class QlikCloudClient:
     def patch_data_asset(
         self, data_asset_id: str, operations: Iterable[JsonPatchOperation | Mapping[str, Any]]
     ) -> DataAsset:
-        """Change a data asset with a JSON Patch (``PATCH /api/v1/data-assets/{id}``).
+        """Send one JSON Patch (``PATCH /api/v1/data-assets/{id}``).
+
+        The hook's method of this name is another one, which reads first and writes only what differs:
+        :func:`~airflow_provider_qlik_assets.catalog.patch.patch_data_asset`.
 
         Repeated when its outcome is unknown only if that is the same as doing it once: because all operations
         are idempotent, or because the first one is a ``test`` of ``/version``.
@@ -249,7 +252,10 @@ class QlikCloudClient:
         return answer.document or self.get_data_asset(data_asset_id)
 
     def delete_data_assets(self, data_asset_ids: Iterable[str]) -> None:
-        """Delete data assets with all that belongs to them (``DELETE /api/v1/data-assets``).
+        """Send one deletion, with all that belongs to the data assets (``DELETE /api/v1/data-assets``).
+
+        The hook's method of this name is another one, which takes any number and has guards:
+        :func:`~airflow_provider_qlik_assets.catalog.deletion.delete_data_assets`.
 
         :param data_asset_ids: at most 100 different ids, which Qlik Cloud takes in one request.
         :raises QlikNotFoundError: if the tenant refused the batch because one of them does not exist.

@@ -89,9 +89,19 @@ def _pem(value: Any) -> str:
 
 
 def _key_file(value: Any) -> str:
-    if "-----BEGIN" in _text(value):
+    text = _text(value)
+    if "-----BEGIN" in text:
         raise ValueError("holds a key, not the path of a file: put the key into private_key")
-    return _existing(_text(value), Path.is_file, "file")
+    path = _find(text, Path.is_file)
+    if path is not None:
+        return str(path)
+    # Airflow masks the value of every extra whose name holds "private_key", so that the path as it was given
+    # would be shown as ***. Its parts are not masked.
+    given = Path(text)
+    if str(given.parent) == ".":
+        raise ValueError("names a file that does not exist on this machine: give its absolute path")
+    name, folder = given.name[:200], str(given.parent)[:200]
+    raise ValueError(f"names a file that does not exist on this machine: {name!r} in {folder!r}")
 
 
 def _verify(value: Any) -> bool | str:
@@ -102,18 +112,18 @@ def _verify(value: Any) -> bool | str:
     text = value.strip()
     if text.lower() in {"true", "false"}:
         return text.lower() == "true"
-    return _existing(text, Path.exists, "CA bundle")
-
-
-def _existing(text: str, is_there: Callable[[Path], bool], what: str) -> str:
-    path = Path(text).expanduser()
-    try:
-        found = is_there(path)
-    except (OSError, ValueError):
-        found = False
-    if not found:
-        raise ValueError(f"names a {what} that does not exist on this machine: {text[:200]!r}")
+    path = _find(text, Path.exists)
+    if path is None:
+        raise ValueError(f"names a CA bundle that does not exist on this machine: {text[:200]!r}")
     return str(path)
+
+
+def _find(text: str, is_there: Callable[[Path], bool]) -> Path | None:
+    try:
+        path = Path(text).expanduser()
+        return path if is_there(path) else None
+    except (OSError, RuntimeError, ValueError):
+        return None
 
 
 def _proxies(value: Any) -> dict[str, str]:
@@ -227,16 +237,16 @@ EXTRA_FIELDS = (
         "scope",
         _text,
         label="OAuth scope",
-        description="Scopes that the OAuth token is asked for, separated by blanks. Empty: Qlik's default.",
+        description="Space-separated scopes that the OAuth token is asked for. Empty: Qlik's default.",
         example="user_default",
     ),
     ExtraField(
         "verify",
         _verify,
         label="Verify TLS certificate",
-        description="true, false, or the path of a CA bundle. Default: true.",
+        description="false, or the path of a CA bundle. Default: true.",
         default=True,
-        example="true",
+        example="false",
     ),
     ExtraField(
         "proxies",

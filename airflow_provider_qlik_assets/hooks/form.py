@@ -16,6 +16,7 @@ from airflow_provider_qlik_assets.hooks.fields import (
 )
 
 _FIRST_RELEASE = "0.1.0"
+_CONFIG_NOTES = {"rate_limit_store": " In airflow.cfg, each % of a URL is written %%."}
 _CONFIG_TYPES = {"string": "string", "integer": "integer", "number": "float"}
 
 
@@ -73,7 +74,7 @@ def config_section() -> dict[str, Any]:
             "description": "Defaults of Qlik Cloud connections; the extra of a connection overrides them.",
             "options": {
                 field.name: {
-                    "description": field.description,
+                    "description": field.description + _CONFIG_NOTES.get(field.name, ""),
                     "version_added": _FIRST_RELEASE,
                     "type": _CONFIG_TYPES[field.form_type],
                     "example": field.example,

@@ -11,7 +11,16 @@ from airflow import __version__ as airflow_version
 from asgiref.sync import sync_to_async
 
 from airflow_provider_qlik_assets import catalog, client
-from airflow_provider_qlik_assets._compat import BaseHook, conf, get_async_connection, mask_secret, redact
+from airflow_provider_qlik_assets._compat import (
+    AirflowNotFoundException,
+    BaseHook,
+    conf,
+    get_async_connection,
+    mask_secret,
+    redact,
+)
+from airflow_provider_qlik_assets.client.host_state import StateUnavailableError
+from airflow_provider_qlik_assets.client.rate_limit_stores import check_store, open_store
 from airflow_provider_qlik_assets.hooks.fields import (
     CONFIG_SECTION,
     CONNECTION_TYPE,
@@ -22,18 +31,21 @@ from airflow_provider_qlik_assets.hooks.fields import (
 from airflow_provider_qlik_assets.hooks.form import field_behaviour, form_widgets
 from airflow_provider_qlik_assets.hooks.settings import (
     ConnectionSettings,
+    check_environment,
     redis_url,
     resolve_settings,
     url_secrets,
 )
+from airflow_provider_qlik_assets.hooks.tenant_check import check_tenant
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets._compat import Connection
-    from airflow_provider_qlik_assets.catalog import DeletionGuards, Result
+    from airflow_provider_qlik_assets.catalog import DeletionGuards
     from airflow_provider_qlik_assets.catalog.upsert import IfExists
     from airflow_provider_qlik_assets.client import DataAsset, JsonPatchOperation, QlikCloudClient
 
 _TEST_TIMEOUT_SECONDS = (5.0, 10.0)
+_SHORTEST_MASKED_SECRET = 5
 
 
 class QlikCloudHook(BaseHook):
@@ -41,6 +53,9 @@ class QlikCloudHook(BaseHook):
 
     Nothing is looked up or sent before the first call. A hook may be pickled: the copy looks its connection
     up again. Threads may share a hook once it has been used.
+
+    What the methods return is plain JSON by the API's names, the same as an operator's result, so that a
+    ``@task`` can return it. :meth:`get_conn` returns the client, whose methods return typed objects.
 
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
     """
@@ -72,11 +87,10 @@ class QlikCloudHook(BaseHook):
     def get_conn(self) -> QlikCloudClient:
         """Return the client of the connection; the same one on every call.
 
-        :raises QlikConfigurationError: if the connection cannot work, naming the field to mend.
+        :raises QlikConfigurationError: if the connection cannot work, naming the field to fix.
         """
         if self._client is None:
-            settings = self._settings(self.get_connection(self.qlik_conn_id))
-            store = self.get_connection(settings.store_conn_id) if settings.store_conn_id else None
+            settings, store = self._look_up()
             self._client = _new_client(settings, store)
         return self._client
 
@@ -87,10 +101,14 @@ class QlikCloudHook(BaseHook):
         never wait there: what would be repeated, or would have to wait for the rate limit, raises at once,
         and the trigger waits in its event loop instead.
 
-        :raises QlikConfigurationError: if the connection cannot work, naming the field to mend.
+        :raises QlikConfigurationError: if the connection cannot work, naming the field to fix.
         """
         if self._client is None:
-            connection = await get_async_connection(self.qlik_conn_id, hook=self)
+            try:
+                connection = await get_async_connection(self.qlik_conn_id, hook=self)
+            except AirflowNotFoundException:
+                check_environment(self.qlik_conn_id)
+                raise
             # It reads files and masks secrets. Not with asyncio.to_thread: from a triggerer, only threads of
             # asgiref reach the supervisor on every supported Airflow.
             settings = await sync_to_async(self._settings, thread_sensitive=False)(connection)
@@ -110,50 +128,87 @@ class QlikCloudHook(BaseHook):
         if client is not None:
             client.close()
 
-    def create_data_asset(self, asset: DataAsset | Mapping[str, Any]) -> DataAsset:
-        """Create a data asset; see :meth:`QlikCloudClient.create_data_asset`."""
-        return self.get_conn().create_data_asset(asset)
+    def create_data_asset(self, asset: DataAsset | Mapping[str, Any]) -> dict[str, Any]:
+        """Create a data asset, never repeated: see :meth:`.QlikCloudClient.create_data_asset`.
 
-    def get_data_asset(self, data_asset_id: str, projections: Sequence[str] | None = None) -> DataAsset:
-        """Read a data asset; see :meth:`QlikCloudClient.get_data_asset`."""
-        return self.get_conn().get_data_asset(data_asset_id, projections=projections)
+        :meth:`upsert_data_asset` is safe to repeat.
 
-    def update_data_asset(self, data_asset_id: str, asset: DataAsset | Mapping[str, Any]) -> DataAsset:
-        """Replace a data asset; see :meth:`QlikCloudClient.update_data_asset`."""
-        return self.get_conn().update_data_asset(data_asset_id, asset)
+        :return: the new data asset.
+        """
+        return self.get_conn().create_data_asset(asset).to_json()
+
+    def get_data_asset(self, data_asset_id: str, projections: Sequence[str] | None = None) -> dict[str, Any]:
+        """Return a data asset: see :meth:`.QlikCloudClient.get_data_asset`."""
+        return self.get_conn().get_data_asset(data_asset_id, projections=projections).to_json()
+
+    def update_data_asset(self, data_asset_id: str, asset: DataAsset | Mapping[str, Any]) -> dict[str, Any]:
+        """Replace a data asset: see :meth:`.QlikCloudClient.update_data_asset`.
+
+        :return: the updated data asset.
+        """
+        return self.get_conn().update_data_asset(data_asset_id, asset).to_json()
 
     def patch_data_asset(
-        self, data_asset_id: str, operations: Iterable[JsonPatchOperation | Mapping[str, Any]]
-    ) -> DataAsset:
-        """Apply a JSON Patch to a data asset; see :meth:`QlikCloudClient.patch_data_asset`."""
-        return self.get_conn().patch_data_asset(data_asset_id, operations)
+        self,
+        data_asset_id: str,
+        operations: Iterable[JsonPatchOperation | Mapping[str, Any]] | None = None,
+        *,
+        changes: Mapping[str, Any] | None = None,
+        expected_version: int | None = None,
+    ) -> dict[str, Any]:
+        """Change a data asset safely: it is read first, and written only if something differs.
+
+        Not the plain request of the client's method of this name, but :func:`.catalog.patch_data_asset`,
+        which takes the same arguments.
+
+        :return: ``{"id", "action", "version", "changed_fields", "data_asset"}``.
+        """
+        return catalog.patch_data_asset(
+            self.get_conn(),
+            data_asset_id,
+            operations=operations,
+            changes=changes,
+            expected_version=expected_version,
+        ).to_json()
 
     def delete_data_assets(
         self, data_asset_ids: Iterable[str], *, max_deletions: int | None = None, dry_run: bool = False
-    ) -> list[Result]:
-        """Delete data assets, however many; see :func:`catalog.delete_data_assets`."""
-        return catalog.delete_data_assets(
+    ) -> dict[str, Any]:
+        """Delete data assets safely: any number, within a limit, and one that is gone already is no failure.
+
+        Not the plain request of the client's method of this name, but :func:`.catalog.delete_data_assets`,
+        which takes the same arguments.
+
+        :return: ``{"counts": {action: n}, "results": [...], "dry_run": ...}``.
+        """
+        results = catalog.delete_data_assets(
             self.get_conn(), data_asset_ids, max_deletions=max_deletions, dry_run=dry_run
         )
+        return {**catalog.summarize(results), "dry_run": dry_run}
 
     def list_data_assets(
         self,
         data_store_ids: str | Iterable[str] = "*",
         projections: Sequence[str] | None = None,
         sort: Sequence[str] | None = None,
-    ) -> Iterator[DataAsset]:
-        """Iterate over the data assets of stores; see :meth:`QlikCloudClient.list_data_assets`."""
-        return self.get_conn().list_data_assets(data_store_ids, projections=projections, sort=sort)
+    ) -> Iterator[dict[str, Any]]:
+        """Iterate over the data assets of data stores: see :meth:`.QlikCloudClient.list_data_assets`."""
+        assets = self.get_conn().list_data_assets(data_store_ids, projections=projections, sort=sort)
+        return (asset.to_json() for asset in assets)
 
-    def find_data_asset(self, data_store_id: str, technical_name: str) -> DataAsset | None:
-        """Find a data asset by its natural key; see :func:`catalog.find_data_asset`."""
-        return catalog.find_data_asset(self.get_conn(), data_store_id, technical_name)
+    def find_data_asset(self, data_store_id: str, technical_name: str) -> dict[str, Any] | None:
+        """Return the data asset of a technical name, or ``None``: see :func:`.catalog.find_data_asset`."""
+        found = catalog.find_data_asset(self.get_conn(), data_store_id, technical_name)
+        return found.to_json() if found else None
 
     def upsert_data_asset(
         self, asset: DataAsset | Mapping[str, Any], *, if_exists: IfExists = "update"
-    ) -> Result:
-        """Create a data asset, or change what differs; see :func:`catalog.upsert_data_asset`."""
-        return catalog.upsert_data_asset(self.get_conn(), asset, if_exists=if_exists)
+    ) -> dict[str, Any]:
+        """Create a data asset, or change what differs: see :func:`.catalog.upsert_data_asset`.
+
+        :return: ``{"id", "action", "version", "changed_fields", "data_asset"}``.
+        """
+        return catalog.upsert_data_asset(self.get_conn(), asset, if_exists=if_exists).to_json()
 
     def sync_data_assets(
         self,
@@ -162,34 +217,62 @@ class QlikCloudHook(BaseHook):
         *,
         delete_unlisted: bool = False,
         guards: DeletionGuards | None = None,
-    ) -> list[Result]:
-        """Bring a data store to what is wished; see :func:`catalog.sync_data_assets`."""
-        return catalog.sync_data_assets(
+    ) -> dict[str, Any]:
+        """Make the data assets of a data store what a list says: see :func:`.catalog.sync_data_assets`.
+
+        :return: ``{"counts": {action: n}, "results": [...], "dry_run": False}``.
+        """
+        results = catalog.sync_data_assets(
             self.get_conn(), data_store_id, data_assets, delete_unlisted=delete_unlisted, guards=guards
         )
+        return {**catalog.summarize(results), "dry_run": False}
 
     def set_data_freshness(
         self, data_asset_id: str, when: datetime | str, *, allow_backwards: bool = False
-    ) -> Result:
-        """Move the freshness of a data asset forward; see :func:`catalog.set_data_freshness`."""
+    ) -> dict[str, Any]:
+        """Move the freshness of a data asset forward: see :func:`.catalog.set_data_freshness`.
+
+        :return: ``{"id", "action", "version", "changed_fields", "data_asset"}``.
+        """
         return catalog.set_data_freshness(
             self.get_conn(), data_asset_id, when, allow_backwards=allow_backwards
-        )
+        ).to_json()
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask Qlik Cloud whose credentials these are; return whether it said so, and what to mend if not.
+        """Ask Qlik Cloud whose credentials these are; return whether all is well, and what to fix if not.
+
+        A rate limit store that cannot be used from this machine counts as a failure: everything else goes on
+        without it, but those that should share the quota may exceed it together.
 
         It runs inside Airflow's api-server: time-outs are short, nothing is repeated, nothing is raised.
         """
+        not_shared = ""
         try:
-            settings = _for_test(self._settings(self.get_connection(self.qlik_conn_id)))
-            store = self.get_connection(settings.store_conn_id) if settings.store_conn_id else None
+            settings, store = self._look_up()
+            settings = _for_test(settings)
             with _new_client(settings, store) as client:
-                user = client.me()
+                try:
+                    check_store(open_store(_store_url(settings, store)))
+                except StateUnavailableError as error:
+                    not_shared = f"the rate limit is not shared: {error}. That is what this machine sees."
+                user = check_tenant(client)
         except Exception as error:  # noqa: BLE001 - the form shows any failure; the api-server must not fail
-            return False, str(redact(str(error) or repr(error)))
-        name = user.get("name") or user.get("email") or user.get("id")
-        return True, f"Connected to {settings.base_url} as {name!r}, tenant {user.get('tenantId')!r}."
+            message = str(error) or repr(error)
+            return False, str(redact(f"{message} Besides, {not_shared}" if not_shared else message))
+        name = user.get("name") or user.get("email") or user["id"]
+        message = f"Connected to {settings.base_url} as {name!r}, tenant {user['tenantId']!r}"
+        message += f", but {not_shared}" if not_shared else "."
+        return not not_shared, str(redact(message))
+
+    def _look_up(self) -> tuple[ConnectionSettings, Connection | None]:
+        """Return the settings, and the connection of the rate limit store if they name one."""
+        try:
+            connection = self.get_connection(self.qlik_conn_id)
+        except AirflowNotFoundException:
+            check_environment(self.qlik_conn_id)
+            raise
+        settings = self._settings(connection)
+        return settings, self.get_connection(settings.store_conn_id) if settings.store_conn_id else None
 
     @staticmethod
     def _settings(connection: Connection) -> ConnectionSettings:
@@ -198,19 +281,30 @@ class QlikCloudHook(BaseHook):
         settings = resolve_settings(
             connection,
             configured={name: value for name, value in configured.items() if value},
-            on_new_token=mask_secret,
+            on_new_token=_mask,
         )
         for secret in settings.secrets:
-            mask_secret(secret)
+            _mask(secret)
         return settings
 
 
+def _mask(secret: str) -> None:
+    """Keep a secret out of logs; not one so short that Airflow would only warn that it cannot."""
+    shortest = conf.getint("logging", "min_length_masked_secret", fallback=_SHORTEST_MASKED_SECRET)
+    if len(secret) >= shortest:
+        mask_secret(secret)
+
+
+def _store_url(settings: ConnectionSettings, store: Connection | None) -> str | None:
+    if store is None:
+        return settings.rate_limit_store
+    url = redis_url(store)
+    for secret in url_secrets(url):
+        _mask(secret)
+    return url
+
+
 def _new_client(settings: ConnectionSettings, store: Connection | None) -> QlikCloudClient:
-    rate_limit_store = settings.rate_limit_store
-    if store is not None:
-        rate_limit_store = redis_url(store)
-        for secret in url_secrets(rate_limit_store):
-            mask_secret(secret)
     return client.QlikCloudClient(
         settings.base_url,
         settings.credentials,
@@ -223,7 +317,7 @@ def _new_client(settings: ConnectionSettings, store: Connection | None) -> QlikC
             tier2_limit=settings.tier2_limit,
             window=settings.rate_limit_window,
         ),
-        rate_limit_store=rate_limit_store,
+        rate_limit_store=_store_url(settings, store),
         max_rate_limit_wait=settings.max_rate_limit_wait,
         user_agent=f"apache-airflow/{airflow_version}",
     )

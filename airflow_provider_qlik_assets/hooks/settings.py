@@ -6,6 +6,7 @@ Messages name the field and what to put there. They never repeat a value that co
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -32,7 +33,12 @@ if TYPE_CHECKING:
 _OLD_PREFIX = f"extra__{CONNECTION_TYPE}__"
 _PEM = re.compile(r"-----BEGIN ([A-Z ]+)-----(.*?)-----END \1-----", re.DOTALL)
 _SHORTEST_MASKED_LINE = 16
+# What Airflow leaves of such a URI, as the schema and nothing else, when its scheme is none.
+_UNREAD_URI = re.compile(r"q?lik_cloud:?//")
 _REDIS_OPTIONS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname")
+
+
+_HYPHEN = "Its URI begins with qlik_cloud://, but a URI scheme has no underscores: write qlik-cloud://."
 
 
 class AirflowConnection(Protocol):
@@ -91,7 +97,7 @@ def resolve_settings(
     :param connection: of type ``qlik_cloud``.
     :param configured: options of section ``[qlik_cloud]`` of Airflow's configuration; the connection's extra
         overrides them.
-    :param on_new_token: told of each OAuth access token, to mask it in logs.
+    :param on_new_token: called with each new OAuth access token, to mask it in logs.
     :raises QlikConfigurationError: naming the field that is missing, wrong or contradicted by another.
     """
     try:
@@ -100,11 +106,23 @@ def resolve_settings(
         raise QlikConfigurationError(f"Airflow connection {connection.conn_id!r}: {error}") from None
 
 
+def check_environment(conn_id: str) -> None:
+    """Look why Airflow does not find a connection that the environment may define.
+
+    :raises QlikConfigurationError: it is defined by a URI that Airflow cannot read.
+    """
+    value = os.environ.get(f"AIRFLOW_CONN_{conn_id.upper()}", "")
+    if _UNREAD_URI.match(value):
+        raise QlikConfigurationError(f"Airflow connection {conn_id!r}: {_HYPHEN}")
+
+
 def _resolve(
     connection: AirflowConnection,
     configured: Mapping[str, str],
     on_new_token: Callable[[str], None] | None,
 ) -> ConnectionSettings:
+    if not connection.conn_type and _UNREAD_URI.match(_stripped(connection.schema)):
+        raise QlikConfigurationError(_HYPHEN)
     if connection.conn_type and connection.conn_type != CONNECTION_TYPE:
         raise QlikConfigurationError(
             f"Its type is {connection.conn_type!r}, not {CONNECTION_TYPE!r}. Nothing was sent, since its "

@@ -197,6 +197,12 @@ def test_private_key_path_may_start_in_the_home_directory(
         ({"login": "c", "extra": {"private_key_path": PEM, "key_id": "k"}}, "put the key into private_key"),
         ({"login": "c", "extra": {"private_key_path": "/no/such.pem", "key_id": "k"}}, "does not exist"),
         ({"login": "c", "extra": {"private_key_path": "/etc", "key_id": "k"}}, "does not exist"),
+        ({"login": "c", "extra": {"private_key_path": "/no/such.pem", "key_id": "k"}}, "'such.pem' in '/no'"),
+        ({"login": "c", "extra": {"private_key_path": "such.pem", "key_id": "k"}}, "give its absolute path"),
+        (
+            {"login": "c", "extra": {"private_key_path": "~no-one/a.pem", "key_id": "k"}},
+            "'a.pem' in '~no-one'",
+        ),
         ({"login": "c", "extra": {"private_key_path": "/etc/hosts", "key_id": "k"}}, "not a whole PEM key"),
         ({"login": "c", "extra": {"private_key_path": "a\0b", "key_id": "k"}}, "does not exist"),
     ],

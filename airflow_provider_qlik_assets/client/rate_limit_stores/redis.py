@@ -38,7 +38,7 @@ _REASONS: dict[type[Exception], str] = {
     redis.exceptions.NoPermissionError: "its user may not run scripts, or not on our keys",
     redis.exceptions.BusyLoadingError: "it is still loading its data",
     redis.exceptions.ReadOnlyError: "it is a replica, which cannot be written to",
-    redis.exceptions.TimeoutError: f"no answer within {TIMEOUT_SECONDS:g} s",
+    redis.exceptions.TimeoutError: f"no answer within {TIMEOUT_SECONDS:g} s; perhaps it is no Redis",
     redis.exceptions.InvalidResponse: "what answers is no Redis",
 }
 
