@@ -19,6 +19,7 @@ from airflow_provider_qlik_assets._compat import (
     mask_secret,
     redact,
 )
+from airflow_provider_qlik_assets.catalog.results import count_actions
 from airflow_provider_qlik_assets.client.host_state import StateUnavailableError
 from airflow_provider_qlik_assets.client.rate_limit_stores import check_store, open_store
 from airflow_provider_qlik_assets.hooks.fields import (
@@ -225,7 +226,8 @@ class QlikCloudHook(BaseHook):
         results = catalog.sync_data_assets(
             self.get_conn(), data_store_id, data_assets, delete_unlisted=delete_unlisted, guards=guards
         )
-        return {**catalog.summarize(results), "dry_run": False}
+        rows = [result.to_row() for result in results]
+        return {"counts": count_actions(rows), "results": rows, "dry_run": False}
 
     def set_data_freshness(
         self, data_asset_id: str, when: datetime | str, *, allow_backwards: bool = False

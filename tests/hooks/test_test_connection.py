@@ -138,7 +138,7 @@ PAGE = b"<!DOCTYPE html><html><body>Welcome to the intranet</body></html>"
         (302, b"", {"Location": "https://login.example/?next=/"}, "login.example"),
         (302, b"", {"Location": "/login"}, "redirected"),
         (301, b"", {}, ""),
-        (303, PAGE, HTML, "Welcome to the intranet"),
+        (303, PAGE, HTML, "answered 303"),
     ],
 )
 def test_a_host_that_is_no_tenant_is_called_so(
