@@ -34,7 +34,7 @@ def parse_base_url(host: str) -> str:
         raise QlikConfigurationError(
             "The host must not hold credentials: use the login and password of the connection."
         )
-    # The whole text must be printable, since urlsplit() drops tabs and line breaks unsaid.
+    # The whole text must be printable, since urlsplit() drops tabs and line breaks silently.
     if name is None or not text.isprintable() or not _HOST_AND_PORT.fullmatch(parts.netloc):
         raise QlikConfigurationError(no_host_name)
     if parts.path.strip("/") or parts.query or parts.fragment:

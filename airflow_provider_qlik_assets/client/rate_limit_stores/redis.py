@@ -33,7 +33,7 @@ _CONSTANTS = (
 
 
 _REASONS: dict[type[Exception], str] = {
-    redis.exceptions.AuthenticationError: "it refuses the user or the password, or asks for one",
+    redis.exceptions.AuthenticationError: "it refuses the credentials, or asks for some",
     redis.exceptions.AuthorizationError: "its user may not do this",
     redis.exceptions.NoPermissionError: "its user may not run scripts, or not on our keys",
     redis.exceptions.BusyLoadingError: "it is still loading its data",

@@ -127,7 +127,7 @@ def test_wrong_password_is_unavailable(own_redis_server, key: str) -> None:
     own_redis_server.client.config_set("requirepass", "right")
     store = RedisStore(own_redis_server.url.replace("//", "//:s3cret@"))
 
-    with pytest.raises(StateUnavailableError, match="it refuses the user or the password") as caught:
+    with pytest.raises(StateUnavailableError, match="it refuses the credentials") as caught:
         store.ask(key, QUOTA, 0, EVER)
     assert "s3cret" not in str(caught.value)
 
