@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-import re
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +14,7 @@ import pendulum
 
 from airflow_provider_qlik_assets.catalog.deletion import delete_listed
 from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
+from airflow_provider_qlik_assets.catalog.name_pattern import LONGEST_PATTERN, NamePattern
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, first_few, shorten
 from airflow_provider_qlik_assets.client.instants import format_instant
@@ -33,7 +34,6 @@ _PROJECTIONS = (
     "technicalName", "name", "appType", "tags", "ownerId", "dataStoreInfo", "dataFreshness",
     "lastModifiedTime", "version",
 )  # fmt: skip
-_LONGEST_PATTERN = 1000
 _OLDEST_LISTING_SECONDS = 60.0
 _BATCH = 100
 
@@ -92,7 +92,7 @@ class CleanUpRules:
     :param tags: select only those that have one of these tags; ``None`` allows all.
     :param owner_ids: select only those of one of these owners; ``None`` allows all.
     :param technical_name_pattern: select only those whose whole technical name matches this regular
-        expression; ``None`` allows all.
+        expression, as :class:`.NamePattern` understands it; ``None`` allows all.
     :param now: the moment that ages are counted to.
     :raises QlikValidationError: if a rule cannot be used, or selects nothing whatever there is.
     """
@@ -113,6 +113,10 @@ class CleanUpRules:
             check_selector(getattr(self, name), name)
         check_pattern(self.technical_name_pattern)
 
+    @functools.cached_property
+    def _pattern(self) -> NamePattern | None:
+        return NamePattern(self.technical_name_pattern) if self.technical_name_pattern is not None else None
+
     def staleness(self, asset: DataAsset) -> Staleness | None:
         """Return why a data asset is selected, or ``None`` if it is not."""
         rule: Rule = "dataFreshness"
@@ -125,14 +129,14 @@ class CleanUpRules:
         return Staleness(rule, instant, age) if age > self.stale_after else None
 
     def _allows(self, asset: DataAsset) -> bool:
-        pattern = self.technical_name_pattern
+        pattern = self._pattern
         return (
             # The tenant lists only these; a deletion does not rely on it.
             (asset.store_id is None or asset.store_id in self.data_store_ids)
             and (self.app_types is None or asset.app_type in self.app_types)
             and (self.tags is None or not set(self.tags).isdisjoint(asset.tags or ()))
             and (self.owner_ids is None or asset.owner_id in self.owner_ids)
-            and (pattern is None or re.fullmatch(pattern, asset.technical_name or "") is not None)
+            and (pattern is None or pattern.matches(asset.technical_name or ""))
         )
 
 
@@ -266,18 +270,18 @@ def check_selector(values: Collection[str] | None, name: str) -> None:
 def check_pattern(pattern: str | None) -> None:
     """Check a pattern of technical names.
 
-    :raises QlikValidationError: if it is no regular expression.
+    :raises QlikValidationError: if it is no regular expression, or none that can be matched in linear time.
     """
     if pattern is None:
         return
-    if not isinstance(pattern, str) or not pattern or len(pattern) > _LONGEST_PATTERN:
+    if not isinstance(pattern, str) or not pattern or len(pattern) > LONGEST_PATTERN:
         raise QlikValidationError(
-            f"technical_name_pattern is a regular expression of 1 to {_LONGEST_PATTERN} characters."
+            f"technical_name_pattern is a regular expression of 1 to {LONGEST_PATTERN} characters."
         )
     try:
-        re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
+        NamePattern(pattern)
+    except ValueError as error:
         raise QlikValidationError(
-            f"technical_name_pattern {shorten(repr(pattern), 100)} is no regular expression: {error}. "
-            "It has to match the whole name; for all that begin with tmp_ write 'tmp_.*'."
+            f"technical_name_pattern {shorten(repr(pattern), 100)} is no regular expression that can be used: "
+            f"{error}. It has to match the whole name; for all that begin with tmp_ write 'tmp_.*'."
         ) from None

@@ -51,7 +51,7 @@ class QlikCleanUpDataAssetsOperator(QlikOperator):
     :param tags: delete only those that have one of these tags.
     :param owner_ids: delete only those of one of these owners.
     :param technical_name_pattern: delete only those whose whole technical name matches this regular
-        expression.
+        expression. It is matched in linear time, for which look-around and back references are refused.
     :param protected_tags: never delete those that have one of these tags.
     :param max_deletions: fail before the first deletion if more would be deleted; ``None`` sets no limit.
     :param max_fraction: likewise, if a larger share of all data assets of the data stores would be deleted.

@@ -213,6 +213,10 @@ def test_a_data_store_that_does_not_exist_stops_before_any_deletion(
         ({"technical_name_pattern": "a" * 1001}, "1 to 1000 characters"),
         ({"technical_name_pattern": "*.bak"}, r"'\*.bak' is no regular expression.*'tmp_\.\*'"),
         ({"technical_name_pattern": "a{99999999999}"}, "is no regular expression"),
+        (
+            {"technical_name_pattern": "(?!tmp_).*"},
+            r"is no regular expression that can be used: \(\?! cannot",
+        ),
     ],
 )
 def test_rules_that_cannot_be_meant_are_refused(given: dict[str, Any], message: str) -> None:
