@@ -282,6 +282,6 @@ def check_pattern(pattern: str | None) -> None:
         NamePattern(pattern)
     except ValueError as error:
         raise QlikValidationError(
-            f"technical_name_pattern {shorten(repr(pattern), 100)} is no regular expression that can be used: "
-            f"{error}. It has to match the whole name; for all that begin with tmp_ write 'tmp_.*'."
+            f"technical_name_pattern {shorten(repr(pattern), 100)} is no regular expression that can be "
+            f"used: {error}. It has to match the whole name; for all that begin with tmp_ write 'tmp_.*'."
         ) from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
 import re
 import ssl
@@ -15,6 +17,8 @@ import requests
 import urllib3
 
 from airflow_provider_qlik_assets.client.errors import QlikConfigurationError, QlikConnectionError, shorten
+
+logger = logging.getLogger(__name__)
 
 _PROXY_SCHEMES = frozenset({"http", "https", "socks4", "socks4a", "socks5", "socks5h"})
 # The connection was not made; DNS failures are among them.
@@ -174,6 +178,15 @@ class Diagnosis:
             advice = "The change may or may not have been made: read the data asset before making it again."
         message = f"{shown}: {self.reason}. {advice} {self.hint}".rstrip()
         return QlikConnectionError(message, request_sent=self.request_sent)
+
+
+@functools.cache
+def warn_of_unverified_certificates() -> None:
+    """Say once per process what ``verify`` = ``False`` means."""
+    logger.warning(
+        "'verify' is false: certificates of hosts are not checked, so that whoever is between can read the "
+        "credentials and change every answer. Set it to the path of the CA bundle of your proxy or host."
+    )
 
 
 def check_verify(given: bool | str, used: bool | str) -> None:

@@ -30,7 +30,12 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikValidationError,
     shorten,
 )
-from airflow_provider_qlik_assets.client.network import Diagnosis, Route, check_verify
+from airflow_provider_qlik_assets.client.network import (
+    Diagnosis,
+    Route,
+    check_verify,
+    warn_of_unverified_certificates,
+)
 from airflow_provider_qlik_assets.client.rate_limit import RateLimiter, Tier
 from airflow_provider_qlik_assets.client.retry import Failure, RetryPolicy
 
@@ -136,6 +141,8 @@ class Transport:
         )
         self._session.trust_env = False
         check_verify(verify, self._options["verify"])
+        if self._options["verify"] is False and base_url.startswith("https:"):
+            warn_of_unverified_certificates()
         self._route = Route.find(base_url, proxies, self._options["proxies"])
 
     def close(self) -> None:

@@ -7,6 +7,8 @@ import datetime
 import ipaddress
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,6 +133,31 @@ def test_certificates_need_not_be_verified(
     server = serve(lambda request: reply(ME), wrap=certify(HERE)[1])
 
     assert connect(f"https://127.0.0.1:{server.port}", verify=False).me() == {"id": "me"}
+
+
+UNVERIFIED = """
+import logging, sys, warnings
+from airflow_provider_qlik_assets.client import ApiKey, QlikCloudClient, QlikConnectionError, RetryPolicy
+logging.basicConfig(format="%(message)s")
+for url in sys.argv[1:]:
+    client = QlikCloudClient(url, ApiKey("s3cret"), verify=False, retry=RetryPolicy(max_retries=0))
+    try:
+        client.me()
+    except QlikConnectionError:
+        pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("urls", "times"),
+    [(["https://127.0.0.1:1", "https://127.0.0.1:1", "https://localhost:1"], 1), (["http://127.0.0.1:1"], 0)],
+)
+def test_a_process_says_once_what_it_means_not_to_verify(urls: list[str], times: int) -> None:
+    command = [sys.executable, "-c", UNVERIFIED, *urls]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
+
+    assert done.stderr.count("'verify' is false: certificates of hosts are not checked") == times
+    assert "s3cret" not in done.stderr
 
 
 @pytest.mark.parametrize("content", [None, "", "no certificate"])
