@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import importlib.util
 import json
 import os
 import shutil
@@ -93,13 +94,16 @@ def run_dag(airflow_db: None) -> Callable[..., Any]:
 
 
 def _store(dag: DAG) -> None:
-    """Put a Dag into the database, without which Airflow 3 does not run it."""
-    try:
-        from airflow.dag_processing.bundles.manager import DagBundlesManager  # noqa: PLC0415
-        from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db  # noqa: PLC0415
-    except ImportError:  # Airflow 2
+    """Put a Dag into the database, without which Airflow does not run it from 3.1 on."""
+    for home in ("airflow.dag_processing.dagbag", "airflow.models.dagbag"):
+        module = importlib.import_module(home) if importlib.util.find_spec(home) else None
+        if hasattr(module, "sync_bag_to_db"):
+            break
+    else:  # Airflow 2.11 and 3.0
         return
-    bag = DagBag(dag_folder=os.devnull, bundle_path=Path(os.devnull), bundle_name="dags-folder")
+    from airflow.dag_processing.bundles.manager import DagBundlesManager  # noqa: PLC0415
+
+    bag = module.DagBag(dag_folder=os.devnull)
     bag.bag_dag(dag)
     DagBundlesManager().sync_bundles_to_db()
-    sync_bag_to_db(bag, "dags-folder", None)
+    module.sync_bag_to_db(bag, "dags-folder", None)
