@@ -1,43 +1,69 @@
-"""How the errors of Qlik Cloud end an Airflow task."""
+"""How the errors of Qlik Cloud end an Airflow task: the one place that tells permanent errors from others.
+
+====================================================================  ===========================
+error                                                                 the task
+====================================================================  ===========================
+400, 401, 403, 404; a wrong argument, connection or configuration,    fails without retries
+a connection that does not exist; a data asset that must not exist
+several errors at once, all of them of that kind                      fails without retries
+everything else: 409, 429 or a quota that is used up, 5xx, no         is retried by Airflow; a
+answer, an answer that is not JSON, a trigger that failed             sensor polls again
+====================================================================  ===========================
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
 
-from airflow_provider_qlik_assets._compat import AirflowFailException
+from airflow_provider_qlik_assets._compat import AirflowFailException, AirflowNotFoundException
 from airflow_provider_qlik_assets.client.errors import (
     QlikAuthenticationError,
     QlikBadRequestError,
+    QlikCloudError,
     QlikConfigurationError,
     QlikDataAssetExistsError,
+    QlikNotFoundError,
     QlikPartialFailureError,
     QlikPermissionError,
     QlikValidationError,
 )
 
 PERMANENT_ERRORS = (
+    AirflowNotFoundException,  # Airflow has no such connection
     QlikAuthenticationError,
     QlikBadRequestError,
     QlikConfigurationError,
     QlikDataAssetExistsError,
+    QlikNotFoundError,
     QlikPermissionError,
     QlikValidationError,
 )
-"""Errors that no retry can heal."""
+"""Errors that repeating the same thing cannot fix."""
+
+_CONNECTION_ADVICE = "Define the connection where tasks run and in the triggerer, or correct qlik_conn_id."
+
+
+def is_permanent(error: BaseException) -> bool:
+    """Return whether an error stays until somebody fixes its cause."""
+    if isinstance(error, QlikPartialFailureError):
+        return all(is_permanent(failure) for failure in error.failures.values())
+    return isinstance(error, PERMANENT_ERRORS)
+
+
+def describe(error: BaseException) -> str:
+    """Return the message of an error, with the next step for the reader."""
+    if isinstance(error, AirflowNotFoundException):
+        return f"{str(error).rstrip('.')}. {_CONNECTION_ADVICE}"
+    return str(error) or repr(error)
 
 
 @contextlib.contextmanager
 def permanent_errors_fail_the_task() -> Iterator[None]:
-    """Turn errors that no retry can heal into ``AirflowFailException``, which ends a task without retries.
-
-    Several failures at once are of that kind only if all of them are.
-    """
+    """Turn permanent errors into ``AirflowFailException``, which ends a task without retries."""
     try:
         yield
-    except QlikPartialFailureError as error:
-        if not all(isinstance(failure, PERMANENT_ERRORS) for failure in error.failures.values()):
+    except (QlikCloudError, AirflowNotFoundException) as error:
+        if not is_permanent(error):
             raise
-        raise AirflowFailException(str(error)) from error
-    except PERMANENT_ERRORS as error:
-        raise AirflowFailException(str(error)) from error
+        raise AirflowFailException(describe(error)) from error

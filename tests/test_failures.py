@@ -33,6 +33,7 @@ def of_status(kind: type[QlikApiError], status: int) -> QlikApiError:
         of_status(QlikBadRequestError, 400),
         of_status(QlikAuthenticationError, 401),
         of_status(QlikPermissionError, 403),
+        of_status(QlikNotFoundError, 404),
         QlikConfigurationError("The extra verify is wrong."),
         QlikValidationError("name is 300 characters long."),
         QlikDataAssetExistsError.without_request(409, "It exists."),
@@ -53,7 +54,6 @@ def test_permanent_error_ends_the_task_without_retries(error: QlikCloudError) ->
 @pytest.mark.parametrize(
     "error",
     [
-        of_status(QlikNotFoundError, 404),
         of_status(QlikConflictError, 409),
         of_status(QlikRateLimitError, 429),
         of_status(QlikServerError, 500),

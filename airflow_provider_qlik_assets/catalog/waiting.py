@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import pendulum
 
 from airflow_provider_qlik_assets.catalog.deletion import check_ids
-from airflow_provider_qlik_assets.client.errors import QlikNotFoundError, QlikValidationError, first_few
+from airflow_provider_qlik_assets.client.errors import (
+    QlikCloudError,
+    QlikNotFoundError,
+    QlikValidationError,
+    first_few,
+)
 from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
 
 if TYPE_CHECKING:
@@ -55,13 +62,19 @@ class FreshnessCondition:
             raise QlikValidationError("data_asset_ids is empty: name at least one data asset to wait for.")
         return cls(ids, parse_instant(fresh_since), check_match(match), missing_ok)
 
-    def read(self, client: QlikCloudClient) -> Freshness:
+    def read(self, client: QlikCloudClient, *, until: float = math.inf) -> Freshness:
         """Return the freshness of the data assets, with one request each.
 
+        :param until: time of the monotonic clock after which no further request is sent.
         :raises QlikNotFoundError: if one does not exist and that is not allowed.
+        :raises QlikCloudError: if not all could be read in time.
         """
         freshness: Freshness = {}
         for data_asset_id in self.data_asset_ids:
+            if freshness and time.monotonic() >= until:
+                raise QlikCloudError(
+                    f"Only {len(freshness)} of {len(self.data_asset_ids)} data assets were read in time."
+                )
             try:
                 asset = client.get_data_asset(data_asset_id, projections=["id", "dataFreshness"])
                 freshness[data_asset_id] = asset.data_freshness

@@ -96,6 +96,7 @@ class QlikCloudClient:
         self.base_url = parse_base_url(base_url)
         self.sleep = sleep
         self.max_rate_limit_wait = max_rate_limit_wait
+        self.timeout = timeout
         self._credentials = auth
         store = (
             open_store(rate_limit_store)

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 _TEST_TIMEOUT_SECONDS = (5.0, 10.0)
 _SHORTEST_MASKED_SECRET = 5
+# After a 429 requests are spaced for a while; a poll that takes several has to get through all the same.
+_LONGEST_PACING_SECONDS = 10.0
 
 
 class QlikCloudHook(BaseHook):
@@ -98,9 +100,9 @@ class QlikCloudHook(BaseHook):
     async def aget_conn(self) -> QlikCloudClient:
         """Return the client of the connection from the event loop of a trigger, without blocking it.
 
-        Afterwards the hook's methods no longer look anything up and may be called in worker threads. They
-        never wait there: what would be repeated, or would have to wait for the rate limit, raises at once,
-        and the trigger waits in its event loop instead.
+        Afterwards the hook's methods no longer look anything up and may be called in worker threads. What
+        would be repeated, or would have to wait for the rate limit for more than some seconds, raises there
+        at once, and the trigger waits in its event loop instead.
 
         :raises QlikConfigurationError: if the connection cannot work, naming the field to fix.
         """
@@ -119,7 +121,11 @@ class QlikCloudHook(BaseHook):
                 else None
             )
             self._client = await sync_to_async(_new_client, thread_sensitive=False)(
-                _without_waiting(settings), store
+                replace(
+                    _without_waiting(settings),
+                    max_rate_limit_wait=min(_LONGEST_PACING_SECONDS, settings.max_rate_limit_wait),
+                ),
+                store,
             )
         return self._client
 

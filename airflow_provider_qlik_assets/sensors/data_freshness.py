@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal
 
 import pendulum
 
 from airflow_provider_qlik_assets._compat import (
     AirflowException,
     AirflowFailException,
+    AirflowRescheduleException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     BaseSensorOperator,
     PokeReturnValue,
     conf,
@@ -36,18 +42,24 @@ from airflow_provider_qlik_assets.catalog.waiting import (
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
     QlikNotFoundError,
+    QlikRateLimitError,
     QlikValidationError,
 )
 from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
-from airflow_provider_qlik_assets.failures import PERMANENT_ERRORS, permanent_errors_fail_the_task
+from airflow_provider_qlik_assets.client.retry import RetryPolicy
+from airflow_provider_qlik_assets.failures import is_permanent, permanent_errors_fail_the_task
 from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets._compat import Context
+    from airflow_provider_qlik_assets.client import QlikCloudClient
 
 # The trigger keeps the time-out itself; Airflow's own is the net below it.
 _TIMEOUT_MARGIN = timedelta(minutes=5)
 _SHORTEST_POLL_SECONDS = 1.0
+# After a 429 requests are spaced for a while; a poke that takes several has to get through all the same.
+_LONGEST_PACING_SECONDS = 1.0
+_LONGEST_SHORT_WAIT_SECONDS = 60.0
 
 
 class QlikDataFreshnessSensor(BaseSensorOperator):
@@ -55,7 +67,9 @@ class QlikDataFreshnessSensor(BaseSensorOperator):
 
     Works in all modes: ``poke``, ``reschedule`` and deferrable. A data asset that does not exist, missing
     rights and a wrong configuration fail the task at once and without retries; everything else (no answer,
-    rate limit, 5xx) is polled again until the time-out.
+    rate limit, 5xx) is polled again until the time-out. A poke waits for nothing, neither the rate limit nor
+    a retry, so that the time-out holds to the second. ``soft_fail`` and ``never_fail`` count for every end,
+    before and after a deferral.
 
     :param data_asset_ids: ids of the data assets.
     :param fresh_since: timezone-aware instant, or RFC 3339 text; a ``dataFreshness`` equal to it counts.
@@ -80,6 +94,9 @@ class QlikDataFreshnessSensor(BaseSensorOperator):
         "qlik_conn_id",
     )
     ui_color = "#d5e6f0"
+
+    _poll_until: float | None = None
+    _poll_again_in: float | None = None
 
     def __init__(
         self,
@@ -116,49 +133,38 @@ class QlikDataFreshnessSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Poll once on the worker; then wait in the triggerer if deferrable, otherwise here."""
-        if not self.deferrable:
-            return super().execute(context)
-        from airflow_provider_qlik_assets.triggers.data_freshness import (  # noqa: PLC0415 - dear to parse
-            QlikDataFreshnessTrigger,
-        )
+        self._poll_until = time.monotonic() + self.timeout
+        with self._lenient():
+            return self._defer(context) if self.deferrable else super().execute(context)
 
-        started = pendulum.now("UTC")
-        try:
-            first = self.poke(context)
-        except AirflowFailException as error:
-            self._end(error)
-        if first:
-            return first.xcom_value
-        condition = self._condition()
-        self.defer(
-            trigger=QlikDataFreshnessTrigger(
-                qlik_conn_id=self.qlik_conn_id,
-                data_asset_ids=list(condition.data_asset_ids),
-                fresh_since=format_instant(condition.fresh_since),
-                match=condition.match,
-                data_store_ids=self._data_store_ids(),
-                poll_interval=max(_SHORTEST_POLL_SECONDS, float(self.poke_interval)),
-                deadline=format_instant(started + timedelta(seconds=self.timeout)),
-                missing_ok=condition.missing_ok,
-                ends_task=self._may_end_in_the_triggerer(),
-            ),
-            method_name="execute_complete",
-            kwargs={"waited_for": format_instant(condition.fresh_since)},
-            timeout=timedelta(seconds=self.timeout) + _TIMEOUT_MARGIN,
-        )
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a deferral; a trigger that failed ends the task as every other failure does."""
+        with self._lenient():
+            return super().resume_execution(next_method, next_kwargs, context)
 
     def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 - Airflow's signature
-        """Return whether the data assets are fresh, with their freshness."""
+        """Return whether the data assets are fresh, with their freshness.
+
+        It waits for nothing: what has to wait for the rate limit, or failed and may pass, is polled again.
+        """
+        self._poll_again_in = None
         with permanent_errors_fail_the_task():
             condition = self._condition()
             hook = QlikCloudHook(self.qlik_conn_id)
             try:
-                freshness = condition.read(hook.get_conn())
-            except PERMANENT_ERRORS:
-                raise
+                left = self._seconds_left()
+                with _impatient(hook.get_conn(), left) as client:
+                    freshness = condition.read(client, until=time.monotonic() + left)
             except QlikNotFoundError as error:
                 raise AirflowFailException(f"{error} {MISSING_ADVICE}") from error
+            except QlikRateLimitError as error:
+                self._poll_again_in = error.retry_after
+                is_short = (error.retry_after or 0.0) <= _LONGEST_SHORT_WAIT_SECONDS
+                self.log.log(logging.INFO if is_short else logging.WARNING, "%s It is polled again.", error)
+                return PokeReturnValue(is_done=False)
             except QlikCloudError as error:
+                if is_permanent(error):
+                    raise
                 self.log.warning("%s It is polled again after the poke interval.", error)
                 return PokeReturnValue(is_done=False)
             finally:
@@ -189,28 +195,97 @@ class QlikDataFreshnessSensor(BaseSensorOperator):
                 "freshness": freshness,
                 "waited_for": waited_for or format_instant(self._condition().fresh_since),
             }
-        if status == "timeout":
-            self._end(AirflowSensorTimeout(message))
-        if status == "error":
-            self._end(AirflowFailException(message))
-        self._end(AirflowException(f"The trigger ended with an event that says nothing: {event!r}."))
+        with self._lenient():
+            if status == "timeout":
+                raise AirflowSensorTimeout(message)
+            if status == "error":
+                raise AirflowFailException(message)
+            raise AirflowException(f"The trigger ended with an unexpected event: {event!r}.")
+
+    def _defer(self, context: Context) -> Any:
+        """Return the result if there is nothing to wait for, otherwise wait in the triggerer."""
+        from airflow_provider_qlik_assets.triggers.data_freshness import (  # noqa: PLC0415 - slow to import
+            QlikDataFreshnessTrigger,
+        )
+
+        started = pendulum.now("UTC")
+        first = self.poke(context)
+        if first:
+            return first.xcom_value
+        condition = self._condition()
+        self.defer(
+            trigger=QlikDataFreshnessTrigger(
+                qlik_conn_id=self.qlik_conn_id,
+                data_asset_ids=list(condition.data_asset_ids),
+                fresh_since=format_instant(condition.fresh_since),
+                match=condition.match,
+                data_store_ids=self._data_store_ids(),
+                poll_interval=max(_SHORTEST_POLL_SECONDS, float(self.poke_interval)),
+                deadline=format_instant(started + timedelta(seconds=self.timeout)),
+                missing_ok=condition.missing_ok,
+                ends_task=self._may_end_in_the_triggerer(),
+                pushes_result=self.do_xcom_push,
+            ),
+            method_name="execute_complete",
+            kwargs={"waited_for": format_instant(condition.fresh_since)},
+            timeout=timedelta(seconds=self.timeout) + _TIMEOUT_MARGIN,
+        )
 
     def _may_end_in_the_triggerer(self) -> bool:
         """Return whether nothing would be left for a worker to do but to return the result."""
-        return (
-            self.has_dag()  # type: ignore[no-untyped-call]
-            and self.do_xcom_push
-            and not self.multiple_outputs
-            and not self.outlets
-            and not any(self.iter_mapped_dependants())
-            and self._post_execute_hook is None
-            and all(
-                getattr(type(self), name) is getattr(QlikDataFreshnessSensor, name)
-                for name in ("execute_complete", "post_execute")
-            )
-            and not get_listener_manager().has_listeners
-            and conf.get("core", "xcom_backend").rpartition(".")[2] == "BaseXCom"
+        if not self.has_dag() or self.outlets or self.on_success_callback:  # type: ignore[no-untyped-call]
+            return False
+        if self._post_execute_hook is not None or get_listener_manager().has_listeners:
+            return False
+        if self.do_xcom_push and (
+            self.multiple_outputs
+            or any(self.iter_mapped_dependants())
+            or conf.get("core", "xcom_backend").rpartition(".")[2] != "BaseXCom"
+        ):
+            return False
+        return all(
+            getattr(type(self), name) is getattr(QlikDataFreshnessSensor, name)
+            for name in ("execute_complete", "post_execute", "resume_execution")
         )
+
+    def _get_next_poke_interval(
+        self, started_at: Any, run_duration: Callable[[], float], poke_count: int
+    ) -> float:
+        """Return the seconds until the next poke, which is not later than the time-out.
+
+        A poke that had to wait for the rate limit is made up for as soon as that allows.
+        """
+        interval = super()._get_next_poke_interval(started_at, run_duration, poke_count)
+        if self._poll_again_in is not None:
+            interval = min(interval, max(_SHORTEST_POLL_SECONDS, self._poll_again_in))
+        return max(0.0, min(interval, self.timeout - run_duration()))
+
+    def _seconds_left(self) -> float:
+        """Return the seconds that a poke may take; one at the very end gets a moment, too."""
+        left = math.inf if self._poll_until is None else self._poll_until - time.monotonic()
+        return max(_SHORTEST_POLL_SECONDS, left)
+
+    @contextlib.contextmanager
+    def _lenient(self) -> Iterator[None]:
+        """Skip the task in place of failing it, if it may fail softly or must never fail.
+
+        Airflow does that too, but not for the same failures in each mode and version.
+        """
+        try:
+            yield
+        except (AirflowSkipException, AirflowRescheduleException):
+            raise
+        except (AirflowException, AirflowTaskTimeout) as error:
+            self._skip(error, if_any_of=("soft_fail", "never_fail"))
+            raise
+        except Exception as error:
+            self._skip(error, if_any_of=("never_fail",))
+            raise
+
+    def _skip(self, error: BaseException, *, if_any_of: tuple[str, ...]) -> None:
+        for reason in if_any_of:
+            if getattr(self, reason):
+                raise AirflowSkipException(f"Skipped because of {reason}: {error}") from error
 
     def _condition(self) -> FreshnessCondition:
         """Return what to wait for, from the rendered arguments."""
@@ -228,13 +303,16 @@ class QlikDataFreshnessSensor(BaseSensorOperator):
         ids = from_rendered(self.data_store_ids, "data_store_ids")
         return check_ids(ids) if ids else None
 
-    def _end(self, error: AirflowException) -> NoReturn:
-        """End the task; Airflow versions differ in what they heed before and after a deferral."""
-        if self.soft_fail or self.never_fail:
-            reason = "soft_fail" if self.soft_fail else "never_fail"
-            raise AirflowSkipException(f"Skipped because of {reason}: {error}") from error
-        raise error
-
 
 def _check_some_ids(data_asset_ids: Any) -> None:
     FreshnessCondition.parse(as_ids(data_asset_ids, "data_asset_ids"), pendulum.now("UTC"))
+
+
+def _impatient(client: QlikCloudClient, seconds: float) -> QlikCloudClient:
+    """Return a client that neither repeats nor waits, and gives up a request after some seconds."""
+    connect, read = client.timeout
+    return client.with_options(
+        retry=RetryPolicy(max_retries=0, max_retry_wait=0.0),
+        max_rate_limit_wait=min(_LONGEST_PACING_SECONDS, client.max_rate_limit_wait),
+        timeout=(min(connect, seconds), min(read, seconds)),
+    )

@@ -13,6 +13,7 @@ from contextlib import aclosing
 from typing import Any
 
 import pendulum
+from airflow import __version__ as airflow_version
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_qlik_assets._compat import BaseEventTrigger
@@ -37,6 +38,7 @@ from airflow_provider_qlik_assets.triggers.shared_feed import (
     subscribe,
 )
 
+AIRFLOW_3 = not airflow_version.startswith("2.")
 # A trigger that fires at once may be faster than the scheduler, which then takes the task for failed.
 _SHORTEST_WAIT_SECONDS = 10.0
 # Until then the triggerer has written an event to Airflow's database.
@@ -98,8 +100,10 @@ class QlikDataFreshnessTrigger(_FeedTrigger):
     :param poll_interval: seconds between polls, at least 1.
     :param deadline: RFC 3339 instant at which to give up; ``None`` waits for ever.
     :param missing_ok: whether to wait for a data asset that does not exist, too.
-    :param ends_task: whether the task may end with success right in the triggerer, with the sensor's result
-        as its XCom, so that no worker has to be started.
+    :param ends_task: whether no work is left for a worker but to return the result, so that the task may end
+        right in the triggerer, where that loses nothing.
+    :param pushes_result: whether the result is pushed as an XCom. Airflow 3 would store it as text, so that
+        there a worker has to do it.
     :raises QlikValidationError: if an argument is wrong; that is before the task is deferred.
     """
 
@@ -117,6 +121,7 @@ class QlikDataFreshnessTrigger(_FeedTrigger):
         deadline: str | None = None,
         missing_ok: bool = False,
         ends_task: bool = False,
+        pushes_result: bool = True,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.condition = FreshnessCondition.parse(data_asset_ids, fresh_since, match, missing_ok)
@@ -130,6 +135,7 @@ class QlikDataFreshnessTrigger(_FeedTrigger):
         self._deadline = parse_instant(deadline) if deadline is not None else None
         self.missing_ok = missing_ok
         self.ends_task = ends_task
+        self.pushes_result = pushes_result
         self._judged: object = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -146,6 +152,7 @@ class QlikDataFreshnessTrigger(_FeedTrigger):
                 "deadline": self.deadline,
                 "missing_ok": self.missing_ok,
                 "ends_task": self.ends_task,
+                "pushes_result": self.pushes_result,
             },
         )
 
@@ -183,7 +190,7 @@ class QlikDataFreshnessTrigger(_FeedTrigger):
         states = [snapshot.states.get(key) for key in self.data_asset_ids]
         errors = [snapshot.errors.get(key) for key in self.data_asset_ids]
         # Most news are about the data assets of others. Problems differ in their trace ids alone.
-        view = (bool(news.problem), news.is_hopeless, bool(news.snapshot), states, errors)
+        view = (bool(news.problem), bool(news.wait), news.is_hopeless, bool(news.snapshot), states, errors)
         if view == self._judged:
             return None
         self._judged = view
@@ -197,17 +204,23 @@ class QlikDataFreshnessTrigger(_FeedTrigger):
                 return _event("error", freshness, str(error))
         if news.snapshot and self.condition.is_met(freshness):
             self.log.info("The data assets are fresh.")
-            # Only a triggerer sets the id. Dag.test() has none, and cannot end a task by itself.
-            if self.ends_task and self.trigger_id is not None:
-                return TaskSuccessEvent(xcoms={"return_value": waiting_result(freshness, self.condition)})
+            if self._may_end_the_task():
+                result = waiting_result(freshness, self.condition) if self.pushes_result else None
+                return TaskSuccessEvent(xcoms={"return_value": result} if result else None)
             return _event("success", freshness, "The data assets are fresh.")
-        self.log.info("%s", news.problem or f"Data assets are {self.condition.describe_stale(freshness)}.")
+        stale = f"Data assets are {self.condition.describe_stale(freshness)}."
+        self.log.info("%s", news.problem or news.wait or stale)
         return None
+
+    def _may_end_the_task(self) -> bool:
+        # Only a triggerer sets the id. Dag.test() has none, and cannot end a task by itself.
+        return self.ends_task and self.trigger_id is not None and not (self.pushes_result and AIRFLOW_3)
 
     def _time_out(self, news: News) -> TriggerEvent:
         freshness = self._freshness(news)
         stale = self.condition.describe_stale(freshness) if news.snapshot else "never read"
         problem = f" The last poll failed: {news.problem}" if news.problem else ""
+        problem += f" The next poll would have to wait: {news.wait}" if news.wait else ""
         return _event("timeout", freshness, f"Timed out; data assets are {stale}.{problem}")
 
     def _freshness(self, news: News) -> Freshness:
@@ -239,9 +252,10 @@ class QlikDataFreshnessEventTrigger(_FeedTrigger):
     :param data_store_ids: ids of data stores; ``None`` watches all of the tenant. With ``data_asset_ids``,
         the data stores that hold these, where known.
     :param poll_interval: seconds between polls, at least 1.
-    :param asset_name: name of the Airflow asset that is watched. Airflow would take the triggers of two
-        assets for one if they had the same arguments.
-    :raises QlikValidationError: if an argument is wrong.
+    :param asset_name: name of the Airflow asset that is watched. Airflow tells it to a trigger only from 3.3,
+        and only in the triggerer, which warns if it is another one; and takes the triggers of two assets for
+        one if they have the same arguments.
+    :raises QlikValidationError: if an argument is wrong or ``asset_name`` is missing.
     """
 
     def __init__(
@@ -251,13 +265,18 @@ class QlikDataFreshnessEventTrigger(_FeedTrigger):
         data_asset_ids: Sequence[str] | None = None,
         data_store_ids: Sequence[str] | None = None,
         poll_interval: float = 60.0,
-        asset_name: str,
+        asset_name: str = "",
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.qlik_conn_id = qlik_conn_id
         self.data_asset_ids = _some_ids(data_asset_ids, "data_asset_ids")
         self.data_store_ids = _some_ids(data_store_ids, "data_store_ids")
         self.poll_interval = _checked_interval(poll_interval)
+        if not isinstance(asset_name, str) or not asset_name.strip():
+            raise QlikValidationError(
+                "asset_name is missing: give the name of the Airflow asset whose watcher this is. Airflow "
+                "would take the triggers of two assets for one if they had the same arguments."
+            )
         self.asset_name = asset_name
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -284,7 +303,7 @@ class QlikDataFreshnessEventTrigger(_FeedTrigger):
         else:
             edges = FreshnessEdges(stores=stores or {ALL_STORES})
             interest = Interest(stores=frozenset(edges.stores))
-        memory = FreshnessMemory(getattr(self, "asset_state_store", None), edges, self.log)
+        memory = FreshnessMemory(self._state_store(), edges, self.log)
         await memory.recall()
         problem = ""
         async with (
@@ -304,6 +323,23 @@ class QlikDataFreshnessEventTrigger(_FeedTrigger):
                 if changes:
                     await asyncio.sleep(_SECONDS_UNTIL_WRITTEN)
                 await memory.keep()
+
+    def _state_store(self) -> Any:
+        """Return Airflow's state store of the watched asset; ``None`` before Airflow 3.3."""
+        stores = getattr(self, "asset_state_store", None)
+        if stores is None:
+            return None
+        from airflow_provider_qlik_assets._compat import AssetNameRef  # noqa: PLC0415 - not in Airflow 2
+
+        try:
+            return stores[AssetNameRef(name=self.asset_name)]
+        except KeyError:
+            self.log.warning(
+                "asset_name is %r, but the trigger watches for %r. Correct it: two assets with equal "
+                "triggers share one, and may then lose changes over a restart of the triggerer.",
+                self.asset_name, stores,
+            )  # fmt: skip
+            return stores
 
 
 def _event(status: str, freshness: Freshness, message: str) -> TriggerEvent:

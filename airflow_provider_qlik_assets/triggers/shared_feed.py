@@ -11,24 +11,26 @@ import contextlib
 import contextvars
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
 
-from airflow_provider_qlik_assets._compat import AirflowNotFoundException
 from airflow_provider_qlik_assets.catalog.changes import ChangeFeed, Interest, Snapshot
-from airflow_provider_qlik_assets.client.errors import QlikApiError, QlikCloudError
-from airflow_provider_qlik_assets.failures import PERMANENT_ERRORS
+from airflow_provider_qlik_assets.client.errors import QlikApiError, QlikCloudError, QlikRateLimitError
+from airflow_provider_qlik_assets.failures import describe, is_permanent
 from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook
 
 logger = logging.getLogger(__name__)
 
 SHORTEST_INTERVAL_SECONDS = 1.0
 _LONGEST_BACK_OFF_SECONDS = 600.0
-_LONGEST_LAST_LOOK_SECONDS = 120.0
+_LONGEST_LAST_LOOK_SECONDS = 2.0
+_LONGEST_FIRST_LOOK_SECONDS = 10.0
+_LONGEST_SHORT_WAIT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,14 @@ class News:
 
     :param snapshot: all that is known; ``None`` if no poll since the subscription has succeeded.
     :param problem: why the last poll failed; empty if it did not.
-    :param is_hopeless: whether no poll can succeed before somebody mends something.
+    :param is_hopeless: whether no poll can succeed before somebody fixes something.
+    :param wait: why the next poll has to wait for the rate limit; empty if it does not.
     """
 
     snapshot: Snapshot | None = None
     problem: str = ""
     is_hopeless: bool = False
+    wait: str = ""
 
 
 class SharedFeed:
@@ -79,35 +83,41 @@ class SharedFeed:
 
     async def _poll_for_ever(self) -> None:
         hook, changes = QlikCloudHook(self._conn_id), ChangeFeed()
-        failures, wait = 0, self._interval
+        failures, wait, may_hurry = 0, self._interval, True
         loop = asyncio.get_running_loop()
-        try:
-            while True:
-                await self._pause(wait, may_hurry=not failures)
-                began = loop.time()
-                self._hurry.clear()
-                self._begun += 1
-                try:
-                    client = await hook.aget_conn()
-                    # From a triggerer, only threads of asgiref reach the supervisor on every Airflow.
-                    poll = sync_to_async(changes.poll, thread_sensitive=False)
-                    snapshot = await poll(client, self._interest())
-                except Exception as error:  # noqa: BLE001 - it may pass, and must not end the others' wait
-                    failures += 1
-                    wait = self._back_off(failures, error)
-                    self._tell(self._failure(error, wait))
-                    if self.news.is_hopeless:
-                        hook.close()  # so that the connection is looked up again: it may have been mended
-                else:
-                    failures = 0
-                    wait = self._interval * random.uniform(0.9, 1.0) - (loop.time() - began)  # noqa: S311
-                    self._succeeded = self._begun
-                    self._tell(News(snapshot))
-                self._ended = self._begun
-                self._polled.set()
-                self._polled = asyncio.Event()
-        finally:
-            hook.close()
+        # A thread of its own, in which requests may be spaced without holding anybody else up. From a
+        # triggerer, only threads of asgiref reach the supervisor on every Airflow.
+        with _one_thread() as thread:
+            poll = sync_to_async(changes.poll, thread_sensitive=False, executor=thread)
+            try:
+                while True:
+                    await self._pause(wait, may_hurry=may_hurry)
+                    self._hurry.clear()
+                    self._begun += 1
+                    try:
+                        client = await hook.aget_conn()
+                        began = loop.time()
+                        snapshot = await poll(client, self._interest())
+                    except QlikRateLimitError as error:
+                        failures += bool(error.url)  # without a URL, nothing was sent
+                        wait = self._wait_for_quota(failures, error)
+                    except Exception as error:  # noqa: BLE001 - it may pass, and must not end the others' wait
+                        failures += 1
+                        wait = self._back_off(failures, error)
+                        self._tell(self._failure(error, wait))
+                        if self.news.is_hopeless:
+                            hook.close()  # so that the connection is looked up again: it may be fixed by then
+                    else:
+                        failures = 0
+                        wait = self._interval * random.uniform(0.9, 1.0) - (loop.time() - began)  # noqa: S311
+                        self._succeeded = self._begun
+                        self._tell(News(snapshot))
+                    may_hurry = self._succeeded == self._begun
+                    self._ended = self._begun
+                    self._polled.set()
+                    self._polled = asyncio.Event()
+            finally:
+                hook.close()
 
     async def _pause(self, seconds: float, *, may_hurry: bool) -> None:
         shortest = min(SHORTEST_INTERVAL_SECONDS, self._interval)
@@ -132,11 +142,22 @@ class SharedFeed:
             self._changed.set()
             self._changed = asyncio.Event()
 
+    def _wait_for_quota(self, refusals: int, error: QlikRateLimitError) -> float:
+        """Return the seconds until the poll may be sent that could not be sent, or was refused, now.
+
+        :param refusals: how many polls in succession Qlik Cloud has refused.
+        """
+        wait = self._interval if error.retry_after is None else error.retry_after
+        if error.url and refusals > 1:
+            wait = self._back_off(refusals - 1, error)
+        if not self.news.wait:
+            level = logging.INFO if wait <= _LONGEST_SHORT_WAIT_SECONDS else logging.WARNING
+            logger.log(level, "%s Polling again in about %.0f s.", error, wait)
+        self._tell(News(self.news.snapshot, wait=str(error)))
+        return wait
+
     def _failure(self, error: Exception, wait: float) -> News:
-        hopeless = isinstance(error, (*PERMANENT_ERRORS, AirflowNotFoundException))
-        problem = str(error) or repr(error)
-        if isinstance(error, AirflowNotFoundException):
-            problem += ". Define it for the triggerer, too."
+        hopeless, problem = is_permanent(error), describe(error)
         known = hopeless or isinstance(error, QlikCloudError)
         logger.warning("%s Polling again in about %.0f s.", problem, wait, exc_info=not known)
         return News(self.news.snapshot, problem, hopeless)
@@ -184,13 +205,15 @@ class Subscription:
             yield self.news
 
     async def look_again(self) -> News:
-        """Return the news as of another poll, made as soon as possible, unless polls fail at present."""
-        if not self.feed.news.problem:
+        """Return the news as of another poll, made as soon as possible, unless none can succeed at present.
+
+        A time-out holds to the second, so that this takes long only where nothing was ever read.
+        """
+        if not self.feed.news.problem and not self.feed.news.wait:
             self.feed._hurry.set()
+            longest = _LONGEST_LAST_LOOK_SECONDS if self.news.snapshot else _LONGEST_FIRST_LOOK_SECONDS
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(
-                    self.feed._until_polled(self.feed._begun + 1), _LONGEST_LAST_LOOK_SECONDS
-                )
+                await asyncio.wait_for(self.feed._until_polled(self.feed._begun + 1), longest)
         return self.news
 
 
@@ -218,3 +241,13 @@ async def subscribe(
         if not feed._subscriptions and feeds.get(key) is feed:
             del feeds[key]
             feed._task.cancel()
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[ThreadPoolExecutor]:
+    """Provide a thread; what still runs in it at the end is not waited for."""
+    executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="qlik-poll")
+    try:
+        yield executor
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)

@@ -75,6 +75,7 @@ def test_trigger_gets_what_the_sensor_was_given(make_sensor: MakeSensor, qlik_sa
         "poll_interval": 30.0,
         "missing_ok": True,
         "ends_task": False,
+        "pushes_result": True,
     }
     assert deferred.method_name == "execute_complete"
     assert deferred.kwargs == {"waited_for": SINCE}
@@ -142,7 +143,8 @@ def test_lenient_sensor_is_skipped_before_it_is_deferred(make_sensor: MakeSensor
 
 
 def in_a_dag(make_sensor: MakeSensor, **arguments: Any) -> QlikDataFreshnessSensor:
-    with DAG("waits", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None):
+    defaults = arguments.pop("default_args", {})
+    with DAG("waits", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None, default_args=defaults):
         return make_sensor(deferrable=True, **arguments)
 
 
@@ -158,14 +160,23 @@ def test_the_triggerer_ends_a_task_that_only_waits(make_sensor: MakeSensor) -> N
     "arguments",
     [
         {"outlets": [Asset("qlik-orders")]},
-        {"do_xcom_push": False},
         {"multiple_outputs": True},
         {"post_execute": lambda *_: None},
+        {"on_success_callback": lambda *_: None},
+        {"on_success_callback": [lambda *_: None]},
+        {"default_args": {"on_success_callback": lambda *_: None}},
     ],
     ids=lambda arguments: next(iter(arguments)),
 )
 def test_a_worker_ends_a_task_that_does_more(make_sensor: MakeSensor, arguments: dict[str, Any]) -> None:
     assert not ends_in_the_triggerer(in_a_dag(make_sensor, **arguments))
+
+
+@pytest.mark.parametrize("pushed", [True, False])
+def test_the_trigger_knows_whether_there_is_a_result_to_push(make_sensor: MakeSensor, pushed: bool) -> None:
+    sensor = in_a_dag(make_sensor, do_xcom_push=pushed)
+
+    assert deferral(sensor).trigger.serialize()[1]["pushes_result"] is pushed
 
 
 def test_a_worker_ends_a_task_that_others_are_mapped_over(make_sensor: MakeSensor) -> None:
@@ -225,12 +236,12 @@ def test_success_where_airflow_drops_the_arguments(make_sensor: MakeSensor) -> N
     [
         ({"status": "timeout", "message": "Timed out."}, AirflowSensorTimeout, "Timed out."),
         ({"status": "error", "message": "403 Forbidden."}, AirflowFailException, "403 Forbidden."),
-        (None, AirflowException, "says nothing"),
-        ({}, AirflowException, "says nothing"),
+        (None, AirflowException, "unexpected event"),
+        ({}, AirflowException, "unexpected event"),
         ({"status": "done", "freshness": {"a": FRESH}}, AirflowException, "done"),
-        ({"status": "success"}, AirflowException, "says nothing"),
-        ({"status": "success", "freshness": None}, AirflowException, "says nothing"),
-        ("success", AirflowException, "says nothing"),
+        ({"status": "success"}, AirflowException, "unexpected event"),
+        ({"status": "success", "freshness": None}, AirflowException, "unexpected event"),
+        ("success", AirflowException, "unexpected event"),
     ],
 )
 class TestEventThatIsNoSuccess:

@@ -14,7 +14,6 @@ import pytest
 
 from airflow_provider_qlik_assets._compat import (
     AirflowFailException,
-    AirflowNotFoundException,
     AirflowSensorTimeout,
     AirflowSkipException,
 )
@@ -29,16 +28,21 @@ FRESH = "2026-02-01T00:00:00.000Z"
 
 @contextmanager
 def changed_soon(sandbox: Sandbox, **assets: str) -> Iterator[None]:
-    """Change the freshness of data assets in a moment."""
+    """Change the freshness of data assets as soon as they have been read."""
+    over = threading.Event()
 
     def change() -> None:
+        while not sandbox.journal.requests() and not over.wait(0.02):
+            pass
+        time.sleep(0.2)
         for asset_id, freshness in assets.items():
             sandbox.touch(asset_id, dataFreshness=freshness)
 
-    timer = threading.Timer(0.3, change)
-    timer.start()
+    thread = threading.Thread(target=change)
+    thread.start()
     yield
-    timer.join()
+    over.set()
+    thread.join()
 
 
 @pytest.mark.parametrize("freshness", [FRESH, SINCE])
@@ -164,7 +168,7 @@ def test_wrong_connection_fails_at_once(make_sensor: MakeSensor, set_connection:
 
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_missing_connection_is_named(make_sensor: MakeSensor, deferrable: bool) -> None:
-    with pytest.raises(AirflowNotFoundException, match="no_such_connection"):
+    with pytest.raises(AirflowFailException, match=r"no_such_connection.*Define the connection"):
         make_sensor(qlik_conn_id="no_such_connection", deferrable=deferrable).execute({})
 
 

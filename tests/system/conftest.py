@@ -157,13 +157,13 @@ class Airflow:
         )
         assert done.returncode == 0, f"airflow {' '.join(arguments)}: {done.stdout.decode()[-3000:]}"
 
-    def add_dags(self, file: str) -> None:
-        """Put a file of ``dags/`` where Airflow finds it, and wait until it has."""
+    def add_dags(self, file: str | Path) -> None:
+        """Put a file, by default one of ``dags/``, where Airflow finds it, and wait until it has."""
         shutil.copy(HERE / "dags" / file, self._dags)
         self.wait_until(
             lambda: self.query(
                 "SELECT count(*) FROM serialized_dag JOIN dag USING (dag_id) WHERE dag.fileloc LIKE ?",
-                f"%/{file}",
+                f"%/{Path(file).name}",
             )[0][0],
             f"the DAGs of {file} are known",
         )

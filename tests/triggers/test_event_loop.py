@@ -101,5 +101,9 @@ async def test_no_thread_is_left_behind(make_trigger: MakeTrigger, qlik_sandbox:
     await asyncio.gather(task, return_exceptions=True)
 
     await asyncio.get_running_loop().shutdown_default_executor()
+    for _ in range(500):  # the request under way ends first
+        if set(threading.enumerate()) <= before:
+            break
+        await asyncio.sleep(0.01)
 
     assert {thread.name for thread in set(threading.enumerate()) - before} == set()

@@ -25,12 +25,17 @@ NEWER = "2026-03-01T00:00:00.000Z"
 
 
 class StateStore:
-    """What Airflow 3.3 gives the trigger of a watched asset; values go through JSON."""
+    """What Airflow 3.3 gives the trigger of the asset "orders"; values go through JSON."""
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
         self.fails = 0
         self.written: list[str] = []
+
+    def __getitem__(self, asset: Any) -> StateStore:
+        if asset.name != "orders":
+            raise KeyError(asset)
+        return self
 
     async def aget(self, key: str, default: Any = None) -> Any:
         self._fail()
@@ -48,6 +53,9 @@ class StateStore:
 
 
 class StateStoreOfTwoAssets:
+    def __getitem__(self, asset: Any) -> Any:
+        raise KeyError(asset)
+
     async def aget(self, key: str, default: Any = None) -> Any:
         raise ValueError("Task has 2 concrete inlets and outlets")
 
@@ -69,6 +77,8 @@ def make_watcher(qlik_conn_id: str, qlik_sandbox: Sandbox) -> MakeWatcher:
         arguments = {"data_asset_ids": ["a"], "poll_interval": 0.05, "asset_name": "orders", **arguments}
         watcher = QlikDataFreshnessEventTrigger(qlik_conn_id=qlik_conn_id, **arguments)
         if state_store is not None:
+            if not data_freshness.AIRFLOW_3:
+                pytest.skip("Airflow 2 watches no assets")
             watcher.asset_state_store = state_store
         return watcher
 
@@ -262,6 +272,19 @@ async def test_a_state_store_that_always_fails_does_not_end_the_watch(
     assert pairs(events) == [("a", OLD, NEW)]
 
 
+async def test_a_wrong_asset_name_is_said_and_harmless(
+    make_watcher: MakeWatcher, qlik_sandbox: Sandbox, caplog: Any, capsys: Any
+) -> None:
+    store = StateStore()
+    with caplog.at_level(logging.WARNING):
+        async with running(make_watcher(store, asset_name="customers"), qlik_sandbox) as events:
+            qlik_sandbox.touch("a", dataFreshness=NEW)
+
+    assert pairs(events) == [("a", OLD, NEW)]
+    assert store.written
+    assert "asset_name is 'customers'" in caplog.text + capsys.readouterr().out
+
+
 async def test_a_state_store_of_two_assets_does_not_end_the_watch(
     make_watcher: MakeWatcher, qlik_sandbox: Sandbox
 ) -> None:
@@ -343,6 +366,11 @@ def test_goes_through_airflows_database(make_watcher: MakeWatcher, arguments: di
     assert json.loads(json.dumps(watcher.serialize()[1])) == watcher.serialize()[1]
 
 
+def test_a_missing_asset_name_is_said_when_the_dag_is_parsed(qlik_conn_id: str) -> None:
+    with pytest.raises(QlikValidationError, match="give the name of the Airflow asset"):
+        QlikDataFreshnessEventTrigger(qlik_conn_id=qlik_conn_id, data_asset_ids=["a"])
+
+
 def test_watchers_of_two_assets_are_not_taken_for_one(make_watcher: MakeWatcher) -> None:
     assert make_watcher(asset_name="x").serialize() != make_watcher(asset_name="y").serialize()
 
@@ -354,6 +382,8 @@ def test_watchers_of_two_assets_are_not_taken_for_one(make_watcher: MakeWatcher)
         ({"data_store_ids": []}, "data_store_ids is empty"),
         ({"data_asset_ids": ["*"]}, "name each one"),
         ({"poll_interval": -1}, "poll_interval"),
+        ({"asset_name": ""}, "asset_name is missing"),
+        ({"asset_name": None}, "asset_name is missing"),
     ],
 )
 def test_wrong_arguments_fail_when_the_dag_is_parsed(

@@ -13,7 +13,7 @@ from airflow.triggers.base import TaskSuccessEvent
 
 from airflow_provider_qlik_assets.client.errors import QlikValidationError
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
-from airflow_provider_qlik_assets.triggers.data_freshness import QlikDataFreshnessTrigger
+from airflow_provider_qlik_assets.triggers.data_freshness import AIRFLOW_3, QlikDataFreshnessTrigger
 
 MakeTrigger = Callable[..., QlikDataFreshnessTrigger]
 Run = Callable[..., Any]
@@ -143,14 +143,39 @@ async def test_oauth_token_is_asked_for_once(
 # --- the end of the task ---------------------------------------------------------------------------------
 
 
-async def test_ends_the_task_by_itself_if_it_may(make_trigger: MakeTrigger, qlik_sandbox: Sandbox) -> None:
+RESULT = {"return_value": {"freshness": {"a": FRESH}, "waited_for": SINCE}}
+
+
+@pytest.mark.parametrize(
+    ("pushes_result", "xcoms"),
+    [
+        (False, None),
+        pytest.param(True, RESULT, marks=pytest.mark.skipif(AIRFLOW_3, reason="it would be stored as text")),
+    ],
+)
+async def test_ends_the_task_by_itself_if_it_may(
+    make_trigger: MakeTrigger, qlik_sandbox: Sandbox, pushes_result: bool, xcoms: Any
+) -> None:
     qlik_sandbox.touch("a", dataFreshness=FRESH)
-    trigger = make_trigger(ends_task=True)
+    trigger = make_trigger(ends_task=True, pushes_result=pushes_result)
     trigger.trigger_id = 1  # as a triggerer does
     (event,) = [event async for event in trigger.run()]
 
     assert isinstance(event, TaskSuccessEvent)
-    assert event.xcoms == {"return_value": {"freshness": {"a": FRESH}, "waited_for": SINCE}}
+    assert event.xcoms == xcoms
+
+
+@pytest.mark.skipif(not AIRFLOW_3, reason="Airflow 2 stores it as it is")
+@pytest.mark.parametrize("arguments", [{}, {"pushes_result": True}])
+async def test_a_worker_pushes_the_result(
+    make_trigger: MakeTrigger, qlik_sandbox: Sandbox, until_done: Run, arguments: dict[str, Any]
+) -> None:
+    """Also for a trigger that an earlier version has stored."""
+    qlik_sandbox.touch("a", dataFreshness=FRESH)
+    trigger = make_trigger(ends_task=True, **arguments)
+    trigger.trigger_id = 1
+
+    assert (await until_done(trigger))["status"] == "success"
 
 
 async def test_ends_no_task_without_a_triggerer(

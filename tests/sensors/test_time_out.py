@@ -1,0 +1,146 @@
+"""A poke waits for nothing, so that time-outs hold to the second."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from airflow_provider_qlik_assets._compat import (
+    DAG,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
+from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
+from airflow_provider_qlik_assets.sensors.data_freshness import QlikDataFreshnessSensor
+
+RunDag = Callable[[DAG], Any]
+
+FRESH = "2026-02-01T00:00:00.000Z"
+REFUSAL = Fault(kind="status", status=429, headers={"Retry-After": "25"})
+FAULTS = [
+    REFUSAL,
+    Fault(kind="status", status=503, times=None, headers={"Retry-After": "25"}),
+    Fault(kind="status", status=503, times=None),
+    Fault(kind="drop", times=None),
+    Fault(kind="delay", seconds=30, times=None),
+]
+each_fault = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.kind}-{fault.status}")
+
+
+@pytest.fixture
+def make_sensor(qlik_sandbox: Sandbox, qlik_conn_id: str) -> Callable[..., QlikDataFreshnessSensor]:
+    """Make a sensor that waits for "a", which is stale, by a connection that waits and repeats for long."""
+    qlik_sandbox.add_asset(id="a", technicalName="a", dataFreshness="2026-01-01T00:00:00Z")
+
+    def make(**arguments: Any) -> QlikDataFreshnessSensor:
+        return QlikDataFreshnessSensor(
+            **{
+                "task_id": "wait",
+                "qlik_conn_id": qlik_conn_id,
+                "data_asset_ids": ["a"],
+                "fresh_since": "2026-01-31T06:30:00Z",
+                "poke_interval": 1,
+                "timeout": 3,
+                **arguments,
+            }
+        )
+
+    return make
+
+
+@pytest.fixture
+def seconds() -> Callable[[], float]:
+    started = time.monotonic()
+    return lambda: time.monotonic() - started
+
+
+@each_fault
+def test_poke_mode_ends_in_time(make_sensor: Any, qlik_sandbox: Sandbox, fault: Fault, seconds: Any) -> None:
+    qlik_sandbox.add_fault(fault)
+    sensor = make_sensor()
+
+    with pytest.raises(AirflowSensorTimeout):
+        sensor.execute({})
+
+    assert 3 <= seconds() < 5.5
+
+
+@each_fault
+def test_deferrable_sensor_defers_at_once(
+    make_sensor: Any, qlik_sandbox: Sandbox, fault: Fault, seconds: Any
+) -> None:
+    qlik_sandbox.add_fault(fault)
+
+    with pytest.raises(TaskDeferred):
+        make_sensor(deferrable=True).execute({})
+
+    assert seconds() < (4.5 if fault.kind == "delay" else 1.5)
+
+
+@pytest.mark.parametrize("mode", [{"mode": "poke"}, {"mode": "reschedule"}, {"deferrable": True}])
+def test_a_real_run_ends_in_time(
+    make_sensor: Any, qlik_sandbox: Sandbox, run_dag: RunDag, mode: dict[str, Any]
+) -> None:
+    qlik_sandbox.add_fault(REFUSAL)
+    name = "-".join(map(str, mode.values()))
+    with DAG(f"time_out_{name}", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None) as dag:
+        make_sensor(**mode, retries=3)
+
+    assert run_dag(dag).state == "failed"
+    (poke,) = qlik_sandbox.journal.requests()
+    assert time.monotonic() - poke.arrived < 15  # some of it is Airflow's
+
+
+def test_the_time_out_comes_before_the_next_poke(make_sensor: Any, seconds: Any) -> None:
+    with pytest.raises(AirflowSensorTimeout):
+        make_sensor(poke_interval=60, timeout=1).execute({})
+
+    assert seconds() < 3
+
+
+def test_the_last_look_is_at_the_time_out(make_sensor: Any, qlik_sandbox: Sandbox) -> None:
+    qlik_sandbox.add_fault(Fault(kind="status", status=503))
+    qlik_sandbox.touch("a", dataFreshness=FRESH)
+
+    assert make_sensor(poke_interval=60, timeout=1).execute({})["freshness"] == {"a": FRESH}
+
+
+def test_a_poke_that_was_refused_is_made_up_for_as_soon_as_it_may_be(
+    make_sensor: Any, qlik_sandbox: Sandbox, caplog: pytest.LogCaptureFixture, capsys: Any, seconds: Any
+) -> None:
+    qlik_sandbox.add_fault(Fault(kind="status", status=429, headers={"Retry-After": "1"}))
+    qlik_sandbox.touch("a", dataFreshness=FRESH)
+
+    with caplog.at_level(logging.INFO):
+        assert make_sensor(poke_interval=60, timeout=120).execute({})
+
+    assert seconds() < 8
+    log = caplog.text + capsys.readouterr().out  # Airflow 3 logs without the standard library
+    [line] = [line for line in log.splitlines() if "It is polled again." in line]
+    assert "info" in line.lower()
+
+
+def test_many_ids_are_not_read_beyond_the_time_out(
+    make_sensor: Any, qlik_sandbox: Sandbox, seconds: Any
+) -> None:
+    ids = [f"id-{number}" for number in range(20)]
+    for key in ids:
+        qlik_sandbox.add_asset(id=key, technicalName=key)
+    qlik_sandbox.add_fault(Fault(kind="delay", seconds=0.5, times=None))
+
+    with pytest.raises(AirflowSensorTimeout):
+        make_sensor(data_asset_ids=ids, timeout=2).execute({})
+
+    assert seconds() < 5
+
+
+@pytest.mark.parametrize("lenient", ["soft_fail", "never_fail"])
+def test_a_time_out_skips_a_lenient_sensor(make_sensor: Any, lenient: str) -> None:
+    with pytest.raises(AirflowSkipException):
+        make_sensor(timeout=0.3, poke_interval=0.1, **{lenient: True}).execute({})
