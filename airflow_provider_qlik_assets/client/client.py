@@ -423,7 +423,7 @@ def _page(path: str, document: Any) -> Page:
     try:
         items = [DataAsset.from_json(item) for item in document["data"]]
         page = Page(items, pages=int(document["pages"]), total=int(document["total"]))
-    except (QlikValidationError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (QlikValidationError, AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise _not_expected(path, "a page of data assets", f": {error}") from error
     if any(asset.id is None for asset in items):
         raise _not_expected(path, "a page of data assets", ": some have no id")

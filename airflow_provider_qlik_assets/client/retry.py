@@ -117,7 +117,7 @@ def parse_retry_after(
     except ValueError:
         try:
             moment = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now().timestamp()
     return max(0.0, seconds) if math.isfinite(seconds) else None

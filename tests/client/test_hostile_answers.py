@@ -345,6 +345,37 @@ def test_a_number_of_pages_that_cannot_be_is_not_obeyed(
     assert len(server.requests) <= 20
 
 
+@pytest.mark.parametrize("number", [b"1e999", b"9" * 5_000, b'"many"', b"{}", b"null"])
+def test_a_number_of_pages_that_is_none_is_a_clear_error(
+    tenant: Any, connect: Connect, number: bytes
+) -> None:
+    server = tenant(lambda count, path: answer(b'{"data": [], "total": 0, "pages": %b}' % number))
+
+    with pytest.raises(QlikResponseError):
+        list(connect(server.url, retry=ONCE).list_data_assets())
+
+
+@pytest.mark.parametrize(
+    "retry_after",
+    [
+        "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+        "Mon, 01 Jan 2026 00:00:00 +99999999999999999999",
+        "9" * 60_000,
+    ],
+    ids=["year", "zone", "seconds"],
+)
+def test_a_retry_after_that_is_no_time_is_ignored(tenant: Any, connect: Connect, retry_after: str) -> None:
+    server = tenant(
+        lambda count, path: (
+            answer({}, "503 Service Unavailable", Retry_After=retry_after)
+            if count == 1
+            else answer({"id": "me"})
+        )
+    )
+
+    assert connect(server.url).me() == {"id": "me"}
+
+
 @pytest.mark.parametrize("sort", [None, ["-lastModifiedTime"]])
 def test_the_same_page_for_ever_ends(tenant: Any, connect: Connect, sort: Any) -> None:
     items = [{"id": f"a{number}"} for number in range(100)]
