@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pendulum
 
-from airflow_provider_qlik_assets.catalog.deletion import delete_listed
+from airflow_provider_qlik_assets.catalog.deletion import delete_listed, deletions
 from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.name_pattern import LONGEST_PATTERN, NamePattern
 from airflow_provider_qlik_assets.catalog.results import Result
@@ -75,6 +75,10 @@ class CleanUpResult(Result):
     def to_json(self) -> dict[str, Any]:
         """Return what :meth:`.Result.to_json` does, and ``"why"``: ``{"rule", "instant", "age_seconds"}``."""
         return {**super().to_json(), "why": self.why.to_json() if self.why else None}
+
+    def to_row(self) -> dict[str, Any]:
+        """Return what :meth:`.Result.to_row` does, and ``"why"``."""
+        return {**super().to_row(), "why": self.why.to_json() if self.why else None}
 
     def __str__(self) -> str:
         return f"{super().__str__()}: {self.why}"
@@ -175,12 +179,13 @@ def clean_up_data_assets(
     last, looked_at = _look(client, rules, guards), clock()
     guards.check(len(first.selected.keys() & last.selected.keys()), len(last.ids))
     left = list(first.selected)
+    progress = deletions(len(left))
     while left:
         if clock() - looked_at > _OLDEST_LISTING_SECONDS:
             last, looked_at = _look(client, rules, guards), clock()
         batch, left = left[:_BATCH], left[_BATCH:]
         deletable = [last.selected[key][0] for key in batch if key in last.selected]
-        done = {result.id: result.action for result in delete_listed(client, deletable)}
+        done = {result.id: result.action for result in delete_listed(client, deletable, progress)}
         for key in batch:
             asset, why = last.selected.get(key, first.selected[key])
             action = done.get(key, "skipped" if key in last.ids else "missing")

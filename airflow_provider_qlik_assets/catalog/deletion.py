@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_qlik_assets.catalog.creation import id_of
 from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
+from airflow_provider_qlik_assets.catalog.progress import Progress
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
     QlikNotFoundError,
     QlikValidationError,
+    first_few,
 )
 from airflow_provider_qlik_assets.client.models import DataAsset
 from airflow_provider_qlik_assets.client.retry import outcome_is_unknown
@@ -25,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 # Qlik Cloud publishes no maximum; 100 is its page size.
 _CHUNK = 100
+_MOST_LOGGED_NAMES = 20
 
 
 def delete_data_assets(
@@ -47,35 +50,81 @@ def delete_data_assets(
     """
     guards = DeletionGuards(max_deletions=max_deletions, max_fraction=None)
     ids = check_ids(data_asset_ids)
+    results = {result.id: result for result in delete_by_id(client, ids, guards, dry_run=dry_run)}
+    return [results[data_asset_id] for data_asset_id in ids]
+
+
+def delete_by_id(
+    client: QlikCloudClient, data_asset_ids: Iterable[str], guards: DeletionGuards, *, dry_run: bool = False
+) -> Iterator[Result]:
+    """Delete data assets as :func:`delete_data_assets` does.
+
+    :param guards: how many may be deleted.
+    :return: ``deleted`` or ``missing`` for each id, as they come.
+    :raises QlikCloudError: saying how many were deleted.
+    """
+    ids = check_ids(data_asset_ids)
     found: dict[str, DataAsset] = {}
-    for data_asset_id in ids:
-        try:
-            found[data_asset_id] = client.get_data_asset(data_asset_id)
-        except QlikNotFoundError:
-            logger.info("Data asset %s does not exist (any more).", data_asset_id)
+    missing: list[str] = []
+    progress = deletions(len(ids))
+    try:
+        for data_asset_id in ids:
+            try:
+                found[data_asset_id] = client.get_data_asset(data_asset_id)
+            except QlikNotFoundError:
+                missing.append(data_asset_id)
+    except BaseException as error:
+        progress.ended_early(error)
+        raise
+    if missing:
+        logger.info("%d data assets do not exist (any more): %s.", len(missing), first_few(missing))
     guards.check(len(found), len(ids))
-    results = {data_asset_id: Result(data_asset_id, "missing") for data_asset_id in ids}
+    yield from (Result(data_asset_id, "missing") for data_asset_id in missing)
     if dry_run:
-        results.update({name: Result(name, "deleted", asset) for name, asset in found.items()})
+        yield from (Result(data_asset_id, "deleted", asset) for data_asset_id, asset in found.items())
     else:
-        results.update({result.id: result for result in delete_listed(client, found.values())})
-    return list(results.values())
+        yield from delete_listed(client, found.values())
 
 
-def delete_listed(client: QlikCloudClient, assets: Iterable[DataAsset]) -> Iterator[Result]:
-    """Delete data assets that were just read, by the hundred.
+def deletions(total: int) -> Progress:
+    """Return the progress of deleting a number of data assets."""
+    return Progress("Deletion", total, done="deleted")
+
+
+def delete_listed(
+    client: QlikCloudClient, assets: Iterable[DataAsset], progress: Progress | None = None
+) -> Iterator[Result]:
+    """Delete data assets that were just read, by the hundred; each hundred is logged when it is done.
 
     :param assets: different data assets, with their ids.
+    :param progress: of a longer deletion that this is a part of.
     :return: ``deleted``, or ``missing`` for one that somebody else had deleted meanwhile; as they come.
+    :raises QlikCloudError: saying how many were deleted.
     """
     found = {id_of(asset): asset for asset in assets}
+    progress = progress or deletions(len(found))
     for chunk in _chunks(list(found)):
-        gone = _delete_chunk(client, chunk)
-        for data_asset_id in chunk:
-            if data_asset_id in gone:
-                yield Result(data_asset_id, "missing")
-            else:
-                yield Result(data_asset_id, "deleted", found[data_asset_id])
+        try:
+            gone = _delete_chunk(client, chunk)
+        except BaseException as error:
+            progress.ended_early(error)
+            raise
+        results = [
+            Result(name, "missing") if name in gone else Result(name, "deleted", found[name])
+            for name in chunk
+        ]
+        for result in results:
+            progress.note(result.action)
+        _log_chunk([found[name] for name in chunk if name not in gone], progress)
+        yield from results
+
+
+def _log_chunk(deleted: list[DataAsset], progress: Progress) -> None:
+    names = [asset.technical_name or id_of(asset) for asset in deleted]
+    logger.info(
+        "Deleted %d data assets, %s so far%s%s.",
+        len(deleted), progress.so_far(), ": " if names else "", first_few(names, _MOST_LOGGED_NAMES),
+    )  # fmt: skip
 
 
 def check_ids(data_asset_ids: Iterable[str]) -> list[str]:

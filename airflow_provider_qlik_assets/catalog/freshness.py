@@ -73,7 +73,7 @@ def set_data_freshness_by_id(
         )
 
     try:
-        yield from change_many(client, stamp, wishes, what="Data freshness")
+        yield from change_many(client, stamp, wishes, what="Data freshness", done="stamped")
     except QlikPartialFailureError as failed:
         if not all(isinstance(error, QlikNotFoundError) for error in failed.failures.values()):
             raise

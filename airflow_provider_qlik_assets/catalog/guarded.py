@@ -16,6 +16,7 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikBadRequestError,
     QlikCloudError,
     QlikConflictError,
+    QlikRateLimitError,
     QlikResponseError,
 )
 from airflow_provider_qlik_assets.client.json_patch import (
@@ -75,10 +76,12 @@ def change(
     failed: QlikCloudError | None = None
     failed_version: int | None = None
     attempt = 0
+    operations: list[JsonPatchOperation] = []
     while True:
         attempt += 1
         if current is None:
-            current = client.get_data_asset(data_asset_id)
+            twice_is_once = unsettled is None or is_safe_to_repeat(operations)
+            current = _read(client, data_asset_id, None if twice_is_once else failed)
         if unsettled is not None and unsettled.shows_in(current):
             return Result(data_asset_id, "updated", current, unsettled.fields)
         operations = decide(current)
@@ -114,3 +117,17 @@ def change(
                 client.sleep(random.uniform(0, min(_LONGEST_PAUSE_SECONDS, 0.05 * 2**attempt)))  # noqa: S311
         else:
             return Result(data_asset_id, "updated", after, changed_fields(operations))
+
+
+def _read(client: QlikCloudClient, data_asset_id: str, unsettled: QlikCloudError | None) -> DataAsset:
+    """Return a data asset as it is.
+
+    :param unsettled: error of a write that may have been done and must not be done twice. It is raised if
+        the quota is used up: whoever waits for the quota then begins anew.
+    """
+    try:
+        return client.get_data_asset(data_asset_id)
+    except QlikRateLimitError as error:
+        if unsettled is None:
+            raise
+        raise unsettled from error

@@ -17,12 +17,14 @@ class DeletionGuards:
     :param max_deletions: most data assets to delete; ``None`` sets no limit.
     :param max_fraction: largest share of all to delete, from 0 to 1; ``None`` sets no limit.
     :param protected_tags: a data asset that has one of these tags is never deleted.
+    :param already_deleted: data assets that an earlier part of the same work has deleted; they count, too.
     :raises QlikValidationError: if a value cannot be used.
     """
 
     max_deletions: int | None = 100
     max_fraction: float | None = 0.2
     protected_tags: frozenset[str] = frozenset()
+    already_deleted: int = 0
 
     def __post_init__(self) -> None:
         most, share = self.max_deletions, self.max_fraction
@@ -59,16 +61,18 @@ class DeletionGuards:
         :param total: number of all data assets among which they were selected.
         :raises QlikValidationError: naming the limit that is exceeded.
         """
+        deletions, total = deletions + self.already_deleted, total + self.already_deleted
+        nothing = "nothing more" if self.already_deleted else "nothing"
         if self.max_deletions is not None and deletions > self.max_deletions:
             raise QlikValidationError(
                 f"{deletions} data assets would be deleted, max_deletions allows {self.max_deletions}: "
-                "nothing was deleted. Check what is selected, or raise max_deletions."
+                f"{nothing} was deleted. Check what is selected, or raise max_deletions."
             )
         # A quotient, not a product: 0.29 * 100 is less than 29.
         share = deletions / max(1, total)
         if self.max_fraction is not None and share > self.max_fraction:
             raise QlikValidationError(
                 f"{deletions} of {total} data assets would be deleted ({share:.1%}), "
-                f"max_fraction allows {self.max_fraction:.1%}: nothing was deleted. Check what is selected, "
-                "or raise max_fraction."
+                f"max_fraction allows {self.max_fraction:.1%}: {nothing} was deleted. Check what is "
+                "selected, or raise max_fraction."
             )

@@ -27,6 +27,7 @@ def change_many(
     data_asset_ids: Iterable[str],
     *,
     what: str,
+    done: str = "done",
 ) -> Iterator[Result]:
     """Change many data assets, several at a time.
 
@@ -34,47 +35,50 @@ def change_many(
     :param change: changes the data asset of an id; called in several threads at once.
     :param data_asset_ids: different ids.
     :param what: what is done, for the log.
+    :param done: its past participle.
     :return: the results of those that did not fail, in the order given.
     :raises QlikPartialFailureError: at the end, if several failed.
     :raises QlikCloudError: at the end, if one failed; or an error that would hit all others, too, and after
-        which no other was begun.
+        which no other was begun. It says how many were done.
     """
     ids = list(data_asset_ids)
-    if len(ids) == 1:
-        yield change(client, ids[0])
+    if len(ids) <= 1:
+        yield from (change(client, data_asset_id) for data_asset_id in ids)
         return
-    outcomes: dict[str, Result | QlikCloudError] = {}
-    ended_by: list[QlikCloudError] = []
-    breaker, failed = Breaker(), 0
-    progress = Progress(what, len(ids), wait=partial(client.rate_limit_wait, Tier.TWO))
+    outcomes: dict[str, Result] = {}
+    failures: dict[str, QlikCloudError] = {}
+    ended_by: BaseException | None = None
+    breaker = Breaker()
+    progress = Progress(what, len(ids), done=done, wait=partial(client.rate_limit_wait, Tier.TWO))
 
     def note(data_asset_id: str, outcome: Result | QlikCloudError) -> None:
-        nonlocal failed
-        progress.done += 1
-        outcomes[data_asset_id] = outcome
+        nonlocal ended_by
         opened = breaker.opens(outcome)
         if isinstance(outcome, QlikCloudError):
-            failed += 1
-            if failed <= _MOST_LOGGED_FAILURES:
+            failures[data_asset_id] = outcome
+            if len(failures) <= _MOST_LOGGED_FAILURES:
                 logger.warning("%s: %s failed. %s", what, data_asset_id, outcome)
             if opened:
-                ended_by.append(outcome)
+                ended_by = ended_by or outcome
                 workers.stop()
+        else:
+            outcomes[data_asset_id] = outcome
+            progress.note(outcome.action)
 
-    if ids:
+    try:
         with Workers(client, change, on_done=note, on_tick=progress.tick) as workers:
             workers.run(ids)
-    failures: dict[str, QlikCloudError] = {}
-    for data_asset_id in ids:
-        outcome = outcomes.get(data_asset_id)
-        if isinstance(outcome, QlikCloudError):
-            failures[data_asset_id] = outcome
-        elif outcome is not None:
-            yield outcome
-    if ended_by:
-        logger.warning("%s: stopped after %d of %d.", what, len(outcomes), len(ids))
-        raise ended_by[0]
-    if len(failures) == 1:
-        raise next(iter(failures.values()))
+    except QlikCloudError as error:
+        ended_by = ended_by or error
+    except BaseException as error:
+        progress.ended_early(error)
+        raise
+    yield from (outcomes[data_asset_id] for data_asset_id in ids if data_asset_id in outcomes)
+    if ended_by is None and len(failures) == 1:
+        (ended_by,) = failures.values()
+    if ended_by is not None:
+        progress.ended_early(ended_by)
+        raise ended_by
     if failures:
-        raise QlikPartialFailureError(failures, total=len(ids))
+        in_order = {name: failures[name] for name in ids if name in failures}
+        raise QlikPartialFailureError(in_order, total=len(ids))

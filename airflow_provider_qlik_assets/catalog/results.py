@@ -78,6 +78,10 @@ def count_actions(rows: Iterable[dict[str, Any]]) -> dict[str, int]:
 
 
 def summarize(results: Iterable[Result]) -> dict[str, Any]:
-    """Return ``{"counts": {action: n}, "results": [...]}``."""
-    entries = [result.to_json() for result in results]
-    return {"counts": count_actions(entries), "results": entries}
+    """Return ``{"counts": {action: n}, "results": [...]}``, with a compact row for each result."""
+    return summary_of_rows([result.to_row() for result in results])
+
+
+def summary_of_rows(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return ``{"counts": {action: n}, "results": rows}``."""
+    return {"counts": count_actions(rows), "results": rows}

@@ -196,6 +196,7 @@ class Sync:
         progress = Progress(
             f"Data store {self._store_id}",
             len(jobs),
+            done="written",
             wait=partial(self._client.rate_limit_wait, Tier.TWO),
             clock=self._clock,
         )
@@ -203,9 +204,9 @@ class Sync:
         breaker = Breaker()
 
         def note(job: _Job, outcome: Result | QlikCloudError) -> None:
-            progress.done += not isinstance(outcome, ENDING)
             opened = breaker.opens(outcome)
             if isinstance(outcome, Result):
+                progress.note(outcome.action)
                 self._note_result(job, outcome)
             else:
                 if not isinstance(outcome, ENDING):
@@ -217,11 +218,14 @@ class Sync:
             if ended_by:
                 workers.stop()
 
-        with Workers(self._client, _do, on_done=note, on_tick=progress.tick) as workers:
-            workers.run(jobs)
-        if ended_by:
-            logger.warning("Stopped after %d of %d writes.", progress.done, len(jobs))
-            raise ended_by[0]
+        try:
+            with Workers(self._client, _do, on_done=note, on_tick=progress.tick) as workers:
+                workers.run(jobs)
+            if ended_by:
+                raise ended_by[0]
+        except BaseException as error:
+            progress.ended_early(error)
+            raise
         return unconfirmed
 
     def _note_result(self, job: _Job, result: Result) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_qlik_assets.catalog.creation import age, id_of, is_as_created, new_document
@@ -51,6 +51,9 @@ def upsert_data_asset(
     client: QlikCloudClient,
     asset: DataAsset | Mapping[str, Any],
     if_exists: IfExists = "update",
+    *,
+    created_before: str | None = None,
+    on_created: Callable[[Result], None] = lambda created: None,  # noqa: ARG005
 ) -> Result:
     """Create a data asset, or set the given fields of the existing one.
 
@@ -60,16 +63,24 @@ def upsert_data_asset(
 
     :param asset: the wish; ``data_store_info.id``, ``technical_name`` and ``app_type`` to create one.
     :param if_exists: what to do if it exists: ``update`` it, ``skip`` it, or ``fail``.
+    :param created_before: id of the data asset that an earlier part of the same work has created.
+    :param on_created: called right after a data asset was created, before it is looked up again.
     :return: ``created``, ``updated``, ``unchanged`` or ``skipped``.
     :raises QlikDataAssetExistsError: if it exists and ``if_exists`` is ``fail``.
     :raises QlikNotFoundError: if an ``id`` is given that does not exist, or there is no such data store.
     """
     wish = check_upsert(asset, if_exists)
-    current = client.get_data_asset(wish.id) if wish.id is not None else _find(client, wish)
+    current: DataAsset | None = None
+    created = False
+    if created_before is not None:
+        with contextlib.suppress(QlikNotFoundError):
+            created, current = _keep_one(client, wish, client.get_data_asset(created_before))
     if current is None:
-        created, current = _create(client, wish)
-        if created:
-            return Result(id_of(current), "created", current, tuple(sorted(wish.to_request())))
+        current = client.get_data_asset(wish.id) if wish.id is not None else _find(client, wish)
+    if current is None:
+        created, current = _create(client, wish, on_created)
+    if created:
+        return _created(current, wish)
     if if_exists == "skip":
         return Result(id_of(current), "skipped", current)
     if if_exists == "fail":
@@ -96,7 +107,13 @@ def check_upsert(asset: DataAsset | Mapping[str, Any], if_exists: str) -> DataAs
     return wish
 
 
-def _create(client: QlikCloudClient, wish: DataAsset) -> tuple[bool, DataAsset]:
+def _created(asset: DataAsset, wish: DataAsset) -> Result:
+    return Result(id_of(asset), "created", asset, tuple(sorted(wish.to_request())))
+
+
+def _create(
+    client: QlikCloudClient, wish: DataAsset, on_created: Callable[[Result], None]
+) -> tuple[bool, DataAsset]:
     """Create a data asset; return whether it is ours, and the one that is in the catalog now.
 
     A create whose outcome is unknown is not repeated before a look-up by name.
@@ -104,7 +121,9 @@ def _create(client: QlikCloudClient, wish: DataAsset) -> tuple[bool, DataAsset]:
     body = new_document(wish)
     for attempt in range(1, _CREATE_ATTEMPTS + 1):
         try:
-            return _keep_one(client, wish, client.create_data_asset(body))
+            created = client.create_data_asset(body)
+            on_created(_created(created, wish))
+            return _keep_one(client, wish, created)
         except QlikConflictError:
             current = _find(client, wish)
             if current is None:

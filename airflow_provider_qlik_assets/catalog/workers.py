@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import contextlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
@@ -16,7 +16,9 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikRateLimitError,
     QlikResponseError,
     QlikServerError,
+    QlikStoppedError,
 )
+from airflow_provider_qlik_assets.client.stopping import StopFlag
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.catalog.results import Result
@@ -34,7 +36,6 @@ _UNAVAILABLE = (QlikConnectionError, QlikResponseError, QlikServerError)
 _MOST_UNAVAILABLE = 24
 
 _TICK_SECONDS = 0.5
-_LONGEST_NAP_SECONDS = 0.5
 
 
 class Breaker:
@@ -50,16 +51,12 @@ class Breaker:
         return isinstance(outcome, ENDING) or self._unavailable_in_a_row >= _MOST_UNAVAILABLE
 
 
-class _StoppedError(Exception):
-    """A worker was to wait although everything is to end."""
-
-
 class Workers(Generic[Job]):
     """Threads that write with a client of their own.
 
     :param client: the client whose quota and waits count.
     :param do: carries out one job.
-    :param on_done: told in the caller's thread what became of a job.
+    :param on_done: called in the caller's thread with what became of a job.
     :param on_tick: called in the caller's thread at least twice a second.
     """
 
@@ -74,9 +71,10 @@ class Workers(Generic[Job]):
         self._do = do
         self._on_done = on_done
         self._on_tick = on_tick
-        self._stopped = threading.Event()
-        self._sleep = client.sleep
-        self._client = client.with_options(sleep=self._nap)
+        self._stop_flag = StopFlag(client.stop_flag)
+        self._caller = client
+        self._client = client.with_options(stop_flag=self._stop_flag)
+        self._running: dict[Future[Result], Job] = {}
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="qlik-write")
 
     def __enter__(self) -> Self:
@@ -89,42 +87,49 @@ class Workers(Generic[Job]):
         self.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._client.close()
+        for future in list(self._running):
+            if not future.cancelled():
+                with contextlib.suppress(Exception):  # the error that ended the work is raised
+                    self._take(future)
 
     def stop(self) -> None:
-        """Hand nothing out any more; whoever waits for the quota gives his place back."""
-        self._stopped.set()
+        """Hand nothing out any more; whoever waits for the quota leaves the queue."""
+        self._stop_flag.set()
 
     def run(self, jobs: Iterable[Job]) -> None:
         """Carry jobs out until all are done or :meth:`stop` was called.
 
+        :raises QlikStoppedError: the client was stopped before all were done.
         :raises Exception: whatever a job raises that is no error of Qlik Cloud.
         """
         left = iter(jobs)
-        running: dict[Future[Result], Job] = {}
+        finished = True
         while True:
-            while len(running) < WORKERS and not self._stopped.is_set():
+            while len(self._running) < WORKERS:
                 job = next(left, None)
                 if job is None:
                     break
-                running[self._pool.submit(self._do, self._client, job)] = job
-            if not running:
-                return
-            done, _ = wait(running, timeout=_TICK_SECONDS, return_when=FIRST_COMPLETED)
+                if self._stop_flag.is_set:
+                    finished, left = False, iter(())
+                    break
+                self._running[self._pool.submit(self._do, self._client, job)] = job
+            if not self._running:
+                break
+            done, _ = wait(self._running, timeout=_TICK_SECONDS, return_when=FIRST_COMPLETED)
             for future in done:
-                job = running.pop(future)
-                try:
-                    outcome: Result | QlikCloudError = future.result()
-                except QlikCloudError as error:
-                    outcome = error
-                except _StoppedError:
-                    continue
-                self._on_done(job, outcome)
+                finished &= self._take(future)
             self._on_tick()
+        if not finished:
+            self._caller.stop_flag.check("what was left was not begun")
 
-    def _nap(self, seconds: float) -> None:
-        """Sleep in pieces, so that a stop is noticed soon."""
-        while seconds > 0 and not self._stopped.is_set():
-            self._sleep(min(seconds, _LONGEST_NAP_SECONDS))
-            seconds -= _LONGEST_NAP_SECONDS
-        if self._stopped.is_set():
-            raise _StoppedError
+    def _take(self, future: Future[Result]) -> bool:
+        """Take note of what became of a job; return whether it was done, well or not."""
+        job = self._running.pop(future)
+        try:
+            outcome: Result | QlikCloudError = future.result()
+        except QlikStoppedError:
+            return False
+        except QlikCloudError as error:
+            outcome = error
+        self._on_done(job, outcome)
+        return True

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         QlikRateLimitError,
         QlikResponseError,
         QlikServerError,
+        QlikStoppedError,
         QlikValidationError,
     )
     from airflow_provider_qlik_assets.client.json_patch import JsonPatchOperation
@@ -61,6 +62,7 @@ __all__ = [
     "QlikRateLimitError",
     "QlikResponseError",
     "QlikServerError",
+    "QlikStoppedError",
     "QlikValidationError",
     "RateLimiter",
     "RateLimits",
@@ -90,6 +92,7 @@ _HOMES = {
     "QlikRateLimitError": "errors",
     "QlikResponseError": "errors",
     "QlikServerError": "errors",
+    "QlikStoppedError": "errors",
     "QlikValidationError": "errors",
     "RateLimiter": "rate_limit",
     "RateLimits": "rate_limit",

@@ -42,6 +42,7 @@ from airflow_provider_qlik_assets.client.rate_limit import (
 )
 from airflow_provider_qlik_assets.client.rate_limit_stores import Store, open_store
 from airflow_provider_qlik_assets.client.retry import RetryPolicy
+from airflow_provider_qlik_assets.client.stopping import StopFlag
 from airflow_provider_qlik_assets.client.transport import Answer, Request, Transport
 from airflow_provider_qlik_assets.client.validation import check_id
 
@@ -52,7 +53,7 @@ ME_PATH = "/api/v1/users/me"
 # How tenants may refuse a stale version or a failed test.
 _REFUSED = (QlikConflictError, QlikBadRequestError)
 
-_TRANSPORT_OPTIONS = ("retry", "timeout", "verify", "proxies", "user_agent", "sleep")
+_TRANSPORT_OPTIONS = ("retry", "timeout", "verify", "proxies", "user_agent", "stop_flag")
 
 DEFAULT_TIMEOUT = (10.0, 60.0)
 
@@ -74,7 +75,9 @@ class QlikCloudClient:
         ``None`` is a directory of the user's own on this host.
     :param max_rate_limit_wait: seconds that one request may wait for its place in the rate limit.
     :param user_agent: appended to the ``User-Agent``.
-    :param sleep: waits for some seconds, before a repetition or for the rate limit.
+    :param sleep: waits for some seconds, before a repetition or for the rate limit; long waits are several
+        calls.
+    :param stop_flag: what :meth:`stop` sets; ``None`` makes a new one.
     :raises QlikConfigurationError: if a setting cannot work.
     """
 
@@ -92,9 +95,10 @@ class QlikCloudClient:
         max_rate_limit_wait: float = DEFAULT_MAX_WAIT_SECONDS,
         user_agent: str = "",
         sleep: Callable[[float], None] = time.sleep,
+        stop_flag: StopFlag | None = None,
     ) -> None:
         self.base_url = parse_base_url(base_url)
-        self.sleep = sleep
+        self.stop_flag = stop_flag or StopFlag()
         self.max_rate_limit_wait = max_rate_limit_wait
         self.timeout = timeout
         self._credentials = auth
@@ -113,6 +117,7 @@ class QlikCloudClient:
             "max_rate_limit_wait": max_rate_limit_wait,
             "user_agent": user_agent,
             "sleep": sleep,
+            "stop_flag": self.stop_flag,
         }
         self._limiter = RateLimiter(
             store,
@@ -120,7 +125,7 @@ class QlikCloudClient:
             identity=auth.identity,
             limits=rate_limits,
             max_wait=max_rate_limit_wait,
-            sleep=sleep,
+            sleep=self.sleep,
         )
         self._connected: tuple[int, Transport, Authenticator] | None = None
 
@@ -141,8 +146,25 @@ class QlikCloudClient:
         if connected is not None:
             connected[1].close()
 
+    def stop(self) -> None:
+        """End all work of this client and of its copies, for good; callable from a signal handler.
+
+        No further request is sent, reads included, and every wait ends: the calls under way raise
+        :class:`~.errors.QlikStoppedError`. Requests under way come to their end.
+        """
+        self.stop_flag.set()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait for some seconds.
+
+        :raises QlikStoppedError: the client was stopped.
+        """
+        self.stop_flag.sleep(seconds, self._arguments["sleep"])
+
     def with_options(self, **options: Any) -> Self:
         """Return a client of the same user and quota with other options; it has to be closed, too.
+
+        :meth:`stop` of one stops the other, unless it is given a ``stop_flag`` of its own.
 
         :param options: arguments of the constructor to replace, such as ``max_rate_limit_wait``.
         """
@@ -358,7 +380,7 @@ class QlikCloudClient:
         connected = self._connected
         if connected is None or connected[0] != os.getpid():
             options = {name: self._arguments[name] for name in _TRANSPORT_OPTIONS}
-            transport = Transport(self.base_url, limiter=self._limiter, **options)
+            transport = Transport(self.base_url, limiter=self._limiter, sleep=self.sleep, **options)
 
             def request_token(body: dict[str, Any]) -> Any:
                 return transport.send(Request("POST", TOKEN_PATH, body=body), None).document

@@ -17,7 +17,31 @@ _MOST_SHOWN_FAILURES = 20
 
 
 class QlikCloudError(Exception):
-    """Base of everything that the client raises on purpose."""
+    """Base of everything that the client raises on purpose.
+
+    ``progress`` says what had been done when the error ended work on many data assets; the message begins
+    with it.
+    """
+
+    progress = ""
+
+    def add_progress(self, text: str) -> None:
+        """Say what was done before this error, ahead of what is said already.
+
+        :param text: a sentence.
+        """
+        self.progress = f"{text} {self.progress}".rstrip()
+
+    def __str__(self) -> str:
+        message = self._message()
+        return f"{self.progress} {message}" if self.progress else message
+
+    def _message(self) -> str:
+        return super().__str__()
+
+
+class QlikStoppedError(QlikCloudError):
+    """The work was stopped by the caller, such as a task that was marked as failed; nothing more was sent."""
 
 
 class QlikConfigurationError(QlikCloudError, ValueError):
@@ -127,7 +151,7 @@ class QlikApiError(QlikCloudError):
         """
         return cls("", "", http_status, retry_after=retry_after, context=context)
 
-    def __str__(self) -> str:
+    def _message(self) -> str:
         if not self.url:
             return f"{self.context} {self.next_step}"
         trace = f"Qlik trace id {self.trace_id}: " if self.trace_id else ""
@@ -188,7 +212,9 @@ class QlikRateLimitError(QlikApiError):
         :param reason: why it would have to wait, as a clause.
         :param retry_after: expected wait in seconds.
         """
-        context = f"No request was sent: {reason}, and the wait of about {retry_after:.1f} s is not allowed."
+        context = (
+            f"The request was not sent: {reason}, and the wait of about {retry_after:.1f} s is not allowed."
+        )
         return cls.without_request(HTTPStatus.TOO_MANY_REQUESTS, context, retry_after=retry_after)
 
 

@@ -38,6 +38,7 @@ from airflow_provider_qlik_assets.client.network import (
 )
 from airflow_provider_qlik_assets.client.rate_limit import RateLimiter, Tier
 from airflow_provider_qlik_assets.client.retry import Failure, RetryPolicy
+from airflow_provider_qlik_assets.client.stopping import StopFlag
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +104,7 @@ class Transport:
     :param proxies: proxy URL by scheme; ``None`` takes the environment's.
     :param user_agent: appended to the ``User-Agent``.
     :param sleep: waits for some seconds.
+    :param stop_flag: once it is set, nothing more is sent.
     :raises QlikConfigurationError: if the CA bundle or the proxy cannot be used.
     """
 
@@ -117,8 +119,10 @@ class Transport:
         proxies: Mapping[str, str] | None = None,
         user_agent: str = "",
         sleep: Callable[[float], None] = time.sleep,
+        stop_flag: StopFlag | None = None,
     ) -> None:
         self.base_url = base_url
+        self._stop_flag = stop_flag or StopFlag()
         self._limiter = limiter
         self._retry = retry
         self._timeout = timeout
@@ -158,6 +162,7 @@ class Transport:
         :raises QlikConnectionError: no complete answer came.
         :raises QlikResponseError: the answer was not the JSON that was expected.
         :raises QlikConfigurationError: the settings cannot work.
+        :raises QlikStoppedError: the stop flag was set.
         """
         attempt, waited = 1, 0.0
         repeated = renewed = False
@@ -195,6 +200,7 @@ class Transport:
     def _attempt(self, request: Request, auth: Authenticator | None) -> tuple[int, Any]:
         """Make one attempt; follow redirects within the tenant."""
         method, url, params = request.method, self.base_url + request.path, request.params
+        not_sent = f"{method} {request.path} was not sent"
         for _ in range(_MOST_REDIRECTS + 1):
             try:
                 prepared = self._session.prepare_request(
@@ -204,7 +210,9 @@ class Transport:
                 raise QlikValidationError(
                     f"{method} {url}: the body is not JSON; look for NaN or infinity in 'properties'."
                 ) from None
+            self._stop_flag.check(not_sent)
             self._limiter.acquire(request.tier)
+            self._stop_flag.check(not_sent)
             with AnswerDeadline(sum(self._timeout)) as exchange:
                 response, content = self._exchange(prepared, exchange, shown=f"{method} {url}")
                 if not response.is_redirect:

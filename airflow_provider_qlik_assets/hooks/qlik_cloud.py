@@ -22,6 +22,7 @@ from airflow_provider_qlik_assets._compat import (
 from airflow_provider_qlik_assets.catalog.results import count_actions
 from airflow_provider_qlik_assets.client.host_state import StateUnavailableError
 from airflow_provider_qlik_assets.client.rate_limit_stores import check_store, open_store
+from airflow_provider_qlik_assets.client.stopping import StopFlag
 from airflow_provider_qlik_assets.hooks.fields import (
     CONFIG_SECTION,
     CONNECTION_TYPE,
@@ -61,6 +62,7 @@ class QlikCloudHook(BaseHook):
     ``@task`` can return it. :meth:`get_conn` returns the client, whose methods return typed objects.
 
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
+    :param stop_flag: what :meth:`stop` sets; ``None`` makes a new one.
     """
 
     conn_name_attr = "qlik_conn_id"
@@ -68,9 +70,12 @@ class QlikCloudHook(BaseHook):
     conn_type = CONNECTION_TYPE
     hook_name = HOOK_NAME
 
-    def __init__(self, qlik_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+    def __init__(
+        self, qlik_conn_id: str = default_conn_name, *, stop_flag: StopFlag | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.qlik_conn_id = qlik_conn_id
+        self._stop_flag = stop_flag or StopFlag()
         self._client: QlikCloudClient | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -94,7 +99,7 @@ class QlikCloudHook(BaseHook):
         """
         if self._client is None:
             settings, store = self._look_up()
-            self._client = _new_client(settings, store)
+            self._client = _new_client(settings, store, self._stop_flag)
         return self._client
 
     async def aget_conn(self) -> QlikCloudClient:
@@ -126,6 +131,7 @@ class QlikCloudHook(BaseHook):
                     max_rate_limit_wait=min(_LONGEST_PACING_SECONDS, settings.max_rate_limit_wait),
                 ),
                 store,
+                self._stop_flag,
             )
         return self._client
 
@@ -134,6 +140,10 @@ class QlikCloudHook(BaseHook):
         client, self._client = self._client, None
         if client is not None:
             client.close()
+
+    def stop(self) -> None:
+        """End all work for good, also what was not begun yet: see :meth:`QlikCloudClient.stop`."""
+        self._stop_flag.set()
 
     def create_data_asset(self, asset: DataAsset | Mapping[str, Any]) -> dict[str, Any]:
         """Create a data asset, never repeated: see :meth:`.QlikCloudClient.create_data_asset`.
@@ -312,7 +322,9 @@ def _store_url(settings: ConnectionSettings, store: Connection | None) -> str | 
     return url
 
 
-def _new_client(settings: ConnectionSettings, store: Connection | None) -> QlikCloudClient:
+def _new_client(
+    settings: ConnectionSettings, store: Connection | None, stop_flag: StopFlag | None = None
+) -> QlikCloudClient:
     return client.QlikCloudClient(
         settings.base_url,
         settings.credentials,
@@ -328,6 +340,7 @@ def _new_client(settings: ConnectionSettings, store: Connection | None) -> QlikC
         rate_limit_store=_store_url(settings, store),
         max_rate_limit_wait=settings.max_rate_limit_wait,
         user_agent=f"apache-airflow/{airflow_version}",
+        stop_flag=stop_flag,
     )
 
 

@@ -1,64 +1,164 @@
-"""What all operators have in common: the connection, and how errors end the task."""
+"""What all operators have in common: the connection, waits for the quota, how a task ends, and XComs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow_provider_qlik_assets._compat import BaseOperator
+import pendulum
+
+from airflow_provider_qlik_assets._compat import AirflowException, BaseOperator, conf
 from airflow_provider_qlik_assets.arguments import from_rendered
-from airflow_provider_qlik_assets.catalog.results import Result, summarize
+from airflow_provider_qlik_assets.catalog.results import Result
+from airflow_provider_qlik_assets.client.errors import QlikRateLimitError
+from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
+from airflow_provider_qlik_assets.client.stopping import StopFlag
 from airflow_provider_qlik_assets.failures import permanent_errors_fail_the_task
 from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook
+from airflow_provider_qlik_assets.operators.parts import Part, Row
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets._compat import Context
     from airflow_provider_qlik_assets.client import QlikCloudClient
 
+_LONGEST_WAIT_ON_WORKER_SECONDS = 60.0
+# Once the quota has been used up, it will be so again soon.
+_LONGEST_WAIT_ONCE_RESUMED_SECONDS = 30.0
+# A task whose trigger fires at once may be lost by the scheduler.
+_SHORTEST_DEFERRAL_SECONDS = 10.0
+
 
 class QlikOperator(BaseOperator):
-    """What the operators have in common: the connection, and how errors end the task."""
+    """What the operators have in common.
+
+    A deferrable one releases the worker slot whenever the quota is used up for long, and goes on with what is
+    left. A task that is ended from outside sends nothing more.
+
+    :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
+    :param deferrable: whether to release the worker slot while the quota is used up for more than a minute;
+        Airflow's ``[operators] default_deferrable`` if not given.
+    """
 
     ui_color = "#d5f0e1"
 
-    def __init__(self, *, qlik_conn_id: str = QlikCloudHook.default_conn_name, **kwargs: Any) -> None:
-        # Also push each member of the result, so that ``operator.output["id"]`` works downstream.
-        super().__init__(**{"multiple_outputs": True, **kwargs})
+    # Members of the result that are XComs of their own, so that ``operator.output["counts"]`` works.
+    pushed_members: ClassVar[tuple[str, ...]] = ("counts",)
+
+    def __init__(
+        self,
+        *,
+        qlik_conn_id: str = QlikCloudHook.default_conn_name,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
         self.qlik_conn_id = qlik_conn_id
+        self.deferrable = deferrable
+        self._stop_flag = StopFlag()
 
     @cached_property
     def hook(self) -> QlikCloudHook:
         """Hook of the connection; nothing is looked up before its first call."""
-        return QlikCloudHook(self.qlik_conn_id)
+        return QlikCloudHook(self.qlik_conn_id, stop_flag=self._stop_flag)
 
-    def execute(self, context: Context) -> Any:  # noqa: ARG002 - Airflow's signature
-        """Do the work and return the result for XCom."""
-        return self._with_client(self._execute)
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Do the work, or defer until the quota allows to go on; return the result for XCom."""
+        return self._do(Part(context))
 
-    def _execute(self, client: QlikCloudClient) -> Any:
+    def execute_complete(
+        self,
+        context: Context,
+        event: dict[str, Any] | None = None,
+        earlier: list[Row] | None = None,
+        waited: float = 0.0,
+        started: str | None = None,
+    ) -> dict[str, Any]:
+        """Go on after a wait for the quota: look again and do what is left.
+
+        :param event: what the trigger says.
+        :param earlier: rows of what was done before the wait.
+        :param waited: seconds waited since the last thing that was done.
+        :param started: the instant at which the task began.
+        :raises AirflowException: the trigger did not say that the wait is over.
+        """
+        if not isinstance(event, dict) or event.get("status") != "success":
+            raise AirflowException(f"The trigger ended with an unexpected event: {event!r}.")
+        return self._do(Part(context, earlier or [], waited, parse_instant(started) if started else None))
+
+    def on_kill(self) -> None:
+        """Send nothing more and end all waits; what is under way comes to its end.
+
+        Airflow calls it in a signal handler: it only sets a flag.
+        """
+        self._stop_flag.set()
+
+    def _work(self, client: QlikCloudClient, part: Part) -> dict[str, Any]:
+        """Do what earlier parts have left to do, note it in the part as it is done, and return the result."""
         raise NotImplementedError
 
-    def _with_client(self, work: Callable[[QlikCloudClient], Any]) -> Any:
-        """Return what ``work`` returns; errors that no retry can heal end the task without retries."""
+    def _do(self, part: Part) -> dict[str, Any]:
         with permanent_errors_fail_the_task():
             try:
-                return work(self.hook.get_conn())
+                result = self._work_or_defer(self.hook.get_conn(), part)
             finally:
                 self.hook.close()
-
-    def _logged(self, result: Result) -> Result:
-        self.log.info("%s.", result)
+        ti = part.context.get("ti")
+        if ti is not None and self.do_xcom_push:
+            for name in self.pushed_members:
+                ti.xcom_push(key=name, value=result[name])
         return result
 
-    def _summary(self, results: Iterable[Result]) -> dict[str, Any]:
-        return summarize(self._logged(result) for result in results)
+    def _work_or_defer(self, client: QlikCloudClient, part: Part) -> dict[str, Any]:
+        if not self.deferrable:
+            return self._work(client, part)
+        first = part.waited is None
+        longest = _LONGEST_WAIT_ON_WORKER_SECONDS if first else _LONGEST_WAIT_ONCE_RESUMED_SECONDS
+        try:
+            with client.with_options(max_rate_limit_wait=min(client.max_rate_limit_wait, longest)) as hasty:
+                return self._work(hasty, part)
+        except QlikRateLimitError as error:
+            waited = 0.0 if part.progress() else part.waited or 0.0
+            wait = max(error.retry_after or 0.0, _SHORTEST_DEFERRAL_SECONDS)
+            if waited + wait > client.max_rate_limit_wait:
+                if part.earlier:
+                    error.add_progress(f"{len(part.earlier):,} were done before the last wait.")
+                raise
+            self._defer(part, wait, waited + wait, error)
 
-    def _deletions(self, results: Iterable[Result], *, dry_run: bool) -> dict[str, Any]:
+    def _defer(self, part: Part, wait: float, waited: float, reason: QlikRateLimitError) -> NoReturn:
+        from airflow_provider_qlik_assets.triggers.rate_limit import (  # noqa: PLC0415 - expensive to import
+            QlikRateLimitTrigger,
+        )
+
+        earlier = part.rows()
+        moment = format_instant(pendulum.now("UTC") + timedelta(seconds=wait))
+        self.log.info("%s", reason)
+        self.log.info(
+            "Done so far: %d. Deferring until %s, when the quota allows more.", len(earlier), moment
+        )
+        self.defer(
+            trigger=QlikRateLimitTrigger(moment=moment),
+            method_name="execute_complete",
+            kwargs={"earlier": earlier, "waited": waited, "started": format_instant(part.started)},
+        )
+
+    def _note(self, part: Part, result: Result) -> None:
+        self.log.info("%s.", result)
+        part.add(result)
+
+    def _deletions(self, part: Part, order: Iterable[str] | None = None, *, dry_run: bool) -> dict[str, Any]:
         """Return the summary of deletions, which says whether they were a dry run."""
         if dry_run:
             self.log.info("Dry run: nothing is deleted, this is what would be.")
-        return {**self._summary(results), "dry_run": dry_run}
+        return {**part.summary(order), "dry_run": dry_run}
 
     def _argument(self, name: str) -> Any:
         return from_rendered(getattr(self, name), name)
+
+
+class QlikSingleOperator(QlikOperator):
+    """What the operators on a single data asset have in common: the result is that of the data asset."""
+
+    pushed_members: ClassVar[tuple[str, ...]] = ("id", "action", "version", "changed_fields")

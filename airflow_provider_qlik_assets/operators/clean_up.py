@@ -30,6 +30,7 @@ from airflow_provider_qlik_assets.operators.base import QlikOperator
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client import QlikCloudClient
+    from airflow_provider_qlik_assets.operators.parts import Part
 
 _SELECTORS = ("app_types", "tags", "owner_ids")
 # None means that these neither narrow nor limit, so a template must not end up as None by mistake.
@@ -59,7 +60,8 @@ class QlikCleanUpDataAssetsOperator(QlikOperator):
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
     :return: ``{"counts": {action: n}, "results": [...], "dry_run": ...}``; actions are ``deleted``,
         ``missing`` for what somebody else deleted meanwhile, and ``skipped`` for what is no longer selected.
-        Each result shows the data asset as it was and ``"why"``: ``{"rule", "instant", "age_seconds"}``.
+        Each result shows the data asset that was deleted, and ``"why"``: ``{"rule", "instant",
+        "age_seconds"}``.
     """
 
     template_fields: Collection[str] = (
@@ -118,7 +120,7 @@ class QlikCleanUpDataAssetsOperator(QlikOperator):
         check_when_parsed(as_fraction, max_fraction, "max_fraction")
         check_when_parsed(as_bool, dry_run, "dry_run")
 
-    def _execute(self, client: QlikCloudClient) -> dict[str, Any]:
+    def _work(self, client: QlikCloudClient, part: Part) -> dict[str, Any]:
         for name in self._given:
             if _is_nothing(getattr(self, name)):
                 raise QlikValidationError(
@@ -133,14 +135,18 @@ class QlikCleanUpDataAssetsOperator(QlikOperator):
             tags=_as_selector(self.tags, "tags"),
             owner_ids=_as_selector(self.owner_ids, "owner_ids"),
             technical_name_pattern=self.technical_name_pattern,
+            now=part.started,
         )
         guards = DeletionGuards(
             max_deletions=as_int(self.max_deletions, "max_deletions"),
             max_fraction=as_fraction(self.max_fraction, "max_fraction"),
             protected_tags=frozenset(as_texts(self.protected_tags, "protected_tags")),
+            already_deleted=part.deleted_before(),
         )
         dry_run = as_bool(self.plan_only, "dry_run")
-        return self._deletions(clean_up_data_assets(client, rules, guards, dry_run=dry_run), dry_run=dry_run)
+        for result in clean_up_data_assets(client, rules, guards, dry_run=dry_run):
+            self._note(part, result)
+        return self._deletions(part, dry_run=dry_run)
 
 
 def _as_stores(value: Any) -> list[str]:

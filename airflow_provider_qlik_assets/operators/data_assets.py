@@ -11,8 +11,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import pendulum
-
 from airflow_provider_qlik_assets.arguments import (
     as_bool,
     as_id,
@@ -23,20 +21,21 @@ from airflow_provider_qlik_assets.arguments import (
     check_when_parsed,
     templatable,
 )
-from airflow_provider_qlik_assets.catalog.deletion import delete_data_assets
+from airflow_provider_qlik_assets.catalog.deletion import delete_by_id
 from airflow_provider_qlik_assets.catalog.freshness import set_data_freshness_by_id
+from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.patch import check_patch, patch_data_asset
 from airflow_provider_qlik_assets.catalog.upsert import IfExists, check_upsert, upsert_data_asset
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, first_few
 from airflow_provider_qlik_assets.client.instants import parse_instant
 from airflow_provider_qlik_assets.operators.asset_events import instants_of_events
-from airflow_provider_qlik_assets.operators.base import QlikOperator
+from airflow_provider_qlik_assets.operators.base import QlikOperator, QlikSingleOperator
 from airflow_provider_qlik_assets.operators.clean_up import QlikCleanUpDataAssetsOperator
 from airflow_provider_qlik_assets.operators.sync import QlikSyncDataAssetsOperator
 
 if TYPE_CHECKING:
-    from airflow_provider_qlik_assets._compat import Context
     from airflow_provider_qlik_assets.client import DataAsset, JsonPatchOperation, QlikCloudClient
+    from airflow_provider_qlik_assets.operators.parts import Part
 
 __all__ = [
     "QlikCleanUpDataAssetsOperator",
@@ -48,7 +47,7 @@ __all__ = [
 ]
 
 
-class QlikUpsertDataAssetOperator(QlikOperator):
+class QlikUpsertDataAssetOperator(QlikSingleOperator):
     """Register a data asset, or set the given fields of the one that exists.
 
     With an ``id``, that data asset is meant; without, the one of the same data store and technical name.
@@ -78,11 +77,19 @@ class QlikUpsertDataAssetOperator(QlikOperator):
         check_known_fields(self.data_asset)
         check_when_parsed(check_upsert, self.data_asset, if_exists)
 
-    def _execute(self, client: QlikCloudClient) -> dict[str, Any]:
-        return self._logged(upsert_data_asset(client, self._argument("data_asset"), self.if_exists)).to_json()
+    def _work(self, client: QlikCloudClient, part: Part) -> dict[str, Any]:
+        result = upsert_data_asset(
+            client,
+            self._argument("data_asset"),
+            self.if_exists,
+            created_before=next(iter(part.created_before().values()), None),
+            on_created=part.add,
+        )
+        self.log.info("%s.", result)
+        return result.to_json()
 
 
-class QlikPatchDataAssetOperator(QlikOperator):
+class QlikPatchDataAssetOperator(QlikSingleOperator):
     """Change a data asset; nothing is written if it is as wished already.
 
     :param data_asset_id: id of the data asset.
@@ -125,15 +132,16 @@ class QlikPatchDataAssetOperator(QlikOperator):
         check_when_parsed(as_int, expected_version, "expected_version")
         check_when_parsed(check_patch, self.operations, self.changes)
 
-    def _execute(self, client: QlikCloudClient) -> dict[str, Any]:
-        patched = patch_data_asset(
+    def _work(self, client: QlikCloudClient, part: Part) -> dict[str, Any]:  # noqa: ARG002 - nothing is partial
+        result = patch_data_asset(
             client,
             as_id(self.data_asset_id, "data_asset_id"),
             operations=self._argument("operations"),
             changes=self._argument("changes"),
             expected_version=as_int(self.expected_version, "expected_version"),
         )
-        return self._logged(patched).to_json()
+        self.log.info("%s.", result)
+        return result.to_json()
 
 
 class QlikUpdateDataFreshnessOperator(QlikOperator):
@@ -191,26 +199,21 @@ class QlikUpdateDataFreshnessOperator(QlikOperator):
             check_when_parsed(parse_instant, data_freshness)
         check_when_parsed(as_bool, allow_backwards, "allow_backwards")
 
-    def execute(self, context: Context) -> Any:
-        """Stamp the data assets and return the result for XCom."""
-        return self._with_client(lambda client: self._stamp(client, context))
-
-    def _stamp(self, client: QlikCloudClient, context: Context) -> dict[str, Any]:
+    def _work(self, client: QlikCloudClient, part: Part) -> dict[str, Any]:
         problems: list[str] = []
         instants: dict[str, Any]
         if self.from_asset_events:
-            instants, problems = instants_of_events(context)
+            instants, problems = instants_of_events(part.context)
         else:
-            when = pendulum.now("UTC") if self.data_freshness is None else self.data_freshness
+            when = part.started if self.data_freshness is None else self.data_freshness
             instants = dict.fromkeys(as_ids(self.data_asset_ids, "data_asset_ids"), when)
-        summary = self._summary(
-            set_data_freshness_by_id(
-                client, instants, allow_backwards=as_bool(self.allow_backwards, "allow_backwards")
-            )
-        )
+        left = {data_asset_id: instants[data_asset_id] for data_asset_id in part.left(instants)}
+        allow_backwards = as_bool(self.allow_backwards, "allow_backwards")
+        for result in set_data_freshness_by_id(client, left, allow_backwards=allow_backwards):
+            self._note(part, result)
         if problems:
             raise QlikValidationError(f"Not all asset events could be read: {first_few(problems)}.")
-        return summary
+        return part.summary(instants)
 
 
 class QlikDeleteDataAssetsOperator(QlikOperator):
@@ -243,12 +246,14 @@ class QlikDeleteDataAssetsOperator(QlikOperator):
         check_when_parsed(as_int, max_deletions, "max_deletions")
         check_when_parsed(as_bool, dry_run, "dry_run")
 
-    def _execute(self, client: QlikCloudClient) -> dict[str, Any]:
+    def _work(self, client: QlikCloudClient, part: Part) -> dict[str, Any]:
         dry_run = as_bool(self.plan_only, "dry_run")
-        results = delete_data_assets(
-            client,
-            as_ids(self.data_asset_ids, "data_asset_ids"),
+        ids = as_ids(self.data_asset_ids, "data_asset_ids")
+        guards = DeletionGuards(
             max_deletions=as_int(self.max_deletions, "max_deletions"),
-            dry_run=dry_run,
+            max_fraction=None,
+            already_deleted=part.deleted_before(),
         )
-        return self._deletions(results, dry_run=dry_run)
+        for result in delete_by_id(client, part.left(ids), guards, dry_run=dry_run):
+            self._note(part, result)
+        return self._deletions(part, ids, dry_run=dry_run)

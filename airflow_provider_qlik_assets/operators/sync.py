@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import pendulum
-
-from airflow_provider_qlik_assets._compat import AirflowException, conf
+from airflow_provider_qlik_assets._compat import conf
 from airflow_provider_qlik_assets.arguments import (
     as_bool,
     as_fraction,
@@ -22,23 +20,18 @@ from airflow_provider_qlik_assets.arguments import (
     templatable,
 )
 from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
-from airflow_provider_qlik_assets.catalog.results import count_actions
+from airflow_provider_qlik_assets.catalog.results import summary_of_rows
 from airflow_provider_qlik_assets.catalog.sync import Sync
 from airflow_provider_qlik_assets.catalog.wish_files import SUFFIXES, is_file_name, read_wish_file
 from airflow_provider_qlik_assets.catalog.wishes import check_store_id, parse_wishes
-from airflow_provider_qlik_assets.client.errors import QlikRateLimitError, QlikValidationError, shorten
-from airflow_provider_qlik_assets.client.instants import format_instant
+from airflow_provider_qlik_assets.client.errors import QlikValidationError, shorten
 from airflow_provider_qlik_assets.operators.base import QlikOperator
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets._compat import Context
     from airflow_provider_qlik_assets.client import DataAsset, QlikCloudClient
+    from airflow_provider_qlik_assets.operators.parts import Part
 
-Row = dict[str, Any]
-
-_LONGEST_WAIT_ON_WORKER_SECONDS = 60.0
-# A task whose trigger fires at once may be lost by the scheduler.
-_SHORTEST_DEFERRAL_SECONDS = 10.0
 _WRITTEN = frozenset({"created", "updated", "deleted"})
 
 
@@ -90,7 +83,6 @@ class QlikSyncDataAssetsOperator(QlikOperator):
         max_deletions: int | str | None = 100,
         max_fraction: float | str | None = 0.2,
         dry_run: bool = False,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -101,106 +93,41 @@ class QlikSyncDataAssetsOperator(QlikOperator):
         self.max_deletions = max_deletions
         self.max_fraction = max_fraction
         self.plan_only = dry_run  # BaseOperator has a method dry_run()
-        self.deferrable = deferrable
         check_when_parsed(check_store_id, data_store_id)
         _check_data_assets(self.data_assets, data_store_id)
         check_when_parsed(as_bool, delete_unlisted, "delete_unlisted")
         check_when_parsed(_guards, self.protected_tags, max_deletions, max_fraction)
         check_when_parsed(as_bool, dry_run, "dry_run")
 
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Do what has to be done, or defer until the quota allows to go on."""
-        return self._part(context, [], 0.0)
-
-    def execute_complete(
-        self,
-        context: Context,
-        event: dict[str, Any] | None = None,
-        earlier: list[Row] | None = None,
-        waited: float = 0.0,
-    ) -> dict[str, Any]:
-        """Go on after a wait for the quota: read the data store again and do what is left.
-
-        :param event: what the trigger says.
-        :param earlier: results of what was written before the wait.
-        :param waited: seconds waited since the last write.
-        :raises AirflowException: the trigger did not say that the wait is over.
-        """
-        if not isinstance(event, dict) or event.get("status") != "success":
-            raise AirflowException(f"The trigger ended with an event that says nothing: {event!r}.")
-        return self._part(context, earlier or [], waited)
-
-    def _part(self, context: Context, earlier: list[Row], waited: float) -> dict[str, Any]:
-        """Do all that is left, or as much of it as the quota allows before the task defers."""
-
-        def work(client: QlikCloudClient) -> dict[str, Any]:
-            if not self.deferrable:
-                return self._sync(client, context, earlier, waited)
-            longest = min(client.max_rate_limit_wait, _LONGEST_WAIT_ON_WORKER_SECONDS)
-            with client.with_options(max_rate_limit_wait=longest) as hasty:
-                return self._sync(hasty, context, earlier, waited, longest=client.max_rate_limit_wait)
-
-        result: dict[str, Any] = self._with_client(work)
-        return result
-
-    def _sync(
-        self,
-        client: QlikCloudClient,
-        context: Context,
-        earlier: list[Row],
-        waited: float,
-        longest: float | None = None,
-    ) -> dict[str, Any]:
-        """Run the sync once.
-
-        :param longest: seconds that the task may be deferred without a write; ``None`` does not defer.
-        """
+    def _work(self, client: QlikCloudClient, part: Part) -> dict[str, Any]:
         dry_run = as_bool(self.plan_only, "dry_run")
+        guards = _guards(self.protected_tags, self.max_deletions, self.max_fraction)
         sync = Sync(
             client,
             self.data_store_id,
-            self._wishes(context),
+            self._wishes(part.context),
             delete_unlisted=as_bool(self.delete_unlisted, "delete_unlisted"),
-            guards=_guards(self.protected_tags, self.max_deletions, self.max_fraction),
-            own={row["technical_name"]: row["id"] for row in earlier if row["action"] == "created"},
+            guards=replace(guards, already_deleted=part.deleted_before()),
+            own=part.created_before(),
         )
+        plan = sync.plan()
+        self.log.info("%s%s", "Dry run, nothing is written. " if dry_run else "", plan)
+        if dry_run:
+            sync.check(plan)
+            return {**summary_of_rows(plan.to_rows()), "dry_run": True, "plan": plan.to_json()}
         try:
-            plan = sync.plan()
-            self.log.info("%s%s", "Dry run, nothing is written. " if dry_run else "", plan)
-            if dry_run:
-                sync.check(plan)
-                return {**_summary(plan.to_rows()), "dry_run": True, "plan": plan.to_json()}
             sync.apply(plan)
-        except QlikRateLimitError as error:
-            written = [result.to_row() for result in sync.results if result.action in _WRITTEN]
-            before = {row["id"] for row in earlier}
-            progress = sum(row["id"] not in before for row in written)
-            waited = 0.0 if progress else waited
-            wait = max(error.retry_after or 0.0, _SHORTEST_DEFERRAL_SECONDS)
-            if longest is None or waited + wait > longest:
-                raise
-            self.log.info("%d written so far. %s", len(before) + progress, error)
-            self._defer(wait, _merged(earlier, written, keep=True), waited + wait)
-        summary = _summary(_merged(earlier, [result.to_row() for result in sync.results]))
+        except BaseException:
+            part.done = [result.to_row() for result in sync.results if result.action in _WRITTEN]
+            raise
+        part.done = [result.to_row() for result in sync.results]
+        summary = part.summary(keep=False)
         self.log.info(
             "Data store %s: %s.",
             self.data_store_id,
             ", ".join(f"{number:,} {action}" for action, number in summary["counts"].items()) or "nothing",
         )
         return {**summary, "dry_run": False}
-
-    def _defer(self, wait: float, earlier: list[Row], waited: float) -> NoReturn:
-        from airflow_provider_qlik_assets.triggers.rate_limit import (  # noqa: PLC0415 - dear to parse
-            QlikRateLimitTrigger,
-        )
-
-        moment = format_instant(pendulum.now("UTC") + timedelta(seconds=wait))
-        self.log.info("Deferring until %s, when the quota allows to go on.", moment)
-        self.defer(
-            trigger=QlikRateLimitTrigger(moment=moment),
-            method_name="execute_complete",
-            kwargs={"earlier": earlier, "waited": waited},
-        )
 
     def _wishes(self, context: Context) -> Any:
         """Return the wishes from the rendered argument or from the file that it names."""
@@ -253,24 +180,3 @@ def _check_data_assets(data_assets: Any, data_store_id: Any) -> None:
     elif isinstance(data_assets, list):
         for entry in data_assets:
             check_known_fields(entry)
-
-
-def _summary(rows: list[Row]) -> dict[str, Any]:
-    return {"counts": count_actions(rows), "results": rows}
-
-
-def _merged(earlier: Sequence[Row], rows: Iterable[Row], *, keep: bool = False) -> list[Row]:
-    """Return the rows of this part of the work, with what earlier parts did to the same data assets.
-
-    :param keep: also return the earlier rows of data assets that this part did not come to.
-    """
-    before = {row["id"]: row for row in earlier}
-    merged = []
-    for row in rows:
-        old = before.pop(row["id"], None)
-        if old is not None and row["action"] in {"created", "updated", "unchanged"}:
-            fields = sorted({*old["changed_fields"], *row["changed_fields"]})
-            merged.append({**row, "action": old["action"], "changed_fields": fields})
-        else:
-            merged.append(row)
-    return merged + [row for row in before.values() if keep or row["action"] == "deleted"]

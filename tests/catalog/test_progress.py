@@ -65,9 +65,25 @@ def test_time_spent_waiting_says_nothing_about_the_pace(caplog: pytest.LogCaptur
     waits[0] = 300.0
     work.go_on(300)
     waits[0] = 0.0
-    work.go_on(5, done=50)
+    for _ in range(11):
+        work.go_on(0.5, done=5)
 
     assert caplog.messages[-1] == "Store s: 150 of 200 done, 50 left; about 3 s to go."
+
+
+def test_a_wait_that_ends_between_two_lines_says_nothing_about_the_pace(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    waits = [0.0]
+    work = Work(8, lambda requests: waits[0])
+    work.go_on(0.3, done=1)
+    waits[0] = 60.0
+    for _ in range(24):
+        work.go_on(0.4)
+    waits[0] = 0.0
+    work.go_on(0.6, done=1)
+
+    assert caplog.messages[-1] == "Store s: 2 of 8 done, 6 left; about 0 s to go."
 
 
 def test_the_last_line_has_nothing_left(caplog: pytest.LogCaptureFixture) -> None:

@@ -69,7 +69,7 @@ def test_a_summary_counts_the_actions_and_keeps_the_order() -> None:
 
     assert summarize(iter(results)) == {
         "counts": {"deleted": 2, "missing": 1},
-        "results": [result.to_json() for result in results],
+        "results": [result.to_row() for result in results],
     }
 
 

@@ -467,7 +467,7 @@ def test_other_options_share_the_quota(connect: Connect) -> None:
     with client.with_options(max_rate_limit_wait=0.0) as hasty:
         for _ in range(4):
             client.me()
-        with pytest.raises(QlikRateLimitError, match="No request was sent"):
+        with pytest.raises(QlikRateLimitError, match="The request was not sent"):
             hasty.me()
 
         assert (hasty.max_rate_limit_wait, client.max_rate_limit_wait) == (0.0, 1000.0)
@@ -483,7 +483,7 @@ def test_other_options_leave_the_others_as_they_are(sandbox: Sandbox, connect: C
     with client.with_options(sleep=slept.append) as other, pytest.raises(QlikServerError):
         other.me()
 
-    assert len(slept) == 1
+    assert 0 < sum(slept) <= 1
     assert [entry.headers["user-agent"].split()[-1] for entry in sandbox.journal.requests()] == ["mine/1"] * 2
 
 

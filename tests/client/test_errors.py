@@ -186,7 +186,7 @@ def test_a_request_that_was_held_back_says_how_long_to_wait() -> None:
     error = QlikRateLimitError.not_sent("the quota of tier 2 is used up", 12.34)
 
     assert str(error).startswith(
-        "No request was sent: the quota of tier 2 is used up, and the wait of about 12.3 s"
+        "The request was not sent: the quota of tier 2 is used up, and the wait of about 12.3 s"
     )
     assert (error.http_status, error.retry_after) == (429, 12.34)
 

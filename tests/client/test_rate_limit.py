@@ -151,8 +151,8 @@ def test_error_of_a_request_that_was_held_back_says_so(used_up: RateLimiter) -> 
         used_up.acquire(Tier.TWO, max_wait=60.0)
 
     assert str(caught.value) == (
-        "No request was sent: the quota of tier 2 of tenant.eu.qlikcloud.com is used up, and the wait of "
-        "about 101.0 s is not allowed. "
+        "The request was not sent: the quota of tier 2 of tenant.eu.qlikcloud.com is used up, and the wait "
+        "of about 101.0 s is not allowed. "
         "Try again after that time, or allow a longer wait with max_rate_limit_wait."
     )
     assert caught.value.http_status == 429

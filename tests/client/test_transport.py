@@ -408,7 +408,7 @@ def test_a_wait_for_the_limit_that_is_not_allowed_raises(
     client = connect(max_rate_limit_wait=5)
     sandbox.add_fault(Fault(kind="status", status=429, headers={"Retry-After": "20"}))
 
-    with pytest.raises(QlikRateLimitError, match=r"No request was sent: .* is not allowed"):
+    with pytest.raises(QlikRateLimitError, match=r"The request was not sent: .* is not allowed"):
         client.me()
 
 

@@ -66,7 +66,9 @@ def test_result_is_plain_json_and_says_why() -> None:
     assert json.loads(json.dumps(result)) == result
     assert list(result) == ["counts", "results", "dry_run"]
     oldest = result["results"][0]
-    assert list(oldest) == ["id", "action", "version", "changed_fields", "data_asset", "why"]
+    assert list(oldest) == [
+        "id", "technical_name", "action", "version", "changed_fields", "data_asset", "why"
+    ]  # fmt: skip
     assert (oldest["id"], oldest["action"], oldest["data_asset"]["technicalName"]) == (
         "b",
         "deleted",

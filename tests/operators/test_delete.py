@@ -37,7 +37,8 @@ def test_result_shows_the_data_asset_as_it_was() -> None:
     assert list(result) == ["counts", "results", "dry_run"]
     assert result["results"][0]["data_asset"]["technicalName"] == "name of a"
     assert result["results"][1] == {
-        "id": "gone", "action": "missing", "version": None, "changed_fields": [], "data_asset": None,
+        "id": "gone", "technical_name": None, "action": "missing", "version": None, "changed_fields": [],
+        "data_asset": None,
     }  # fmt: skip
 
 

@@ -151,14 +151,14 @@ def test_sync_of_what_another_task_returns(dag: DAG, run_dag: RunDag, qlik_sandb
         return [asset("orders"), asset("customers")]
 
     @task
-    def ids(results: list[dict[str, Any]]) -> list[str]:
-        return [row["id"] for row in results]
+    def ids(synced: dict[str, Any]) -> list[str]:
+        return [row["id"] for row in synced["results"]]
 
     with dag:
         sync = QlikSyncDataAssetsOperator(task_id="sync", data_store_id="store-1", data_assets=tables())
         QlikUpdateDataFreshnessOperator(
             task_id="stamp",
-            data_asset_ids=ids(sync.output["results"]),
+            data_asset_ids=ids(sync.output),
             data_freshness="{{ params.instant }}",
         )
 

@@ -293,6 +293,10 @@ def test_the_bundle_of_the_task_instance_counts(qlik_sandbox: Sandbox, tmp_path:
     class TaskInstance:
         bundle_instance = Bundle
 
+        @staticmethod
+        def xcom_push(key: str, value: object) -> None:
+            """Airflow's."""
+
     (tmp_path / "sales.yaml").write_text("- {technicalName: orders, appType: airflow}")
 
     result = operator("sales.yaml").execute({"ti": TaskInstance})  # type: ignore[typeddict-item]

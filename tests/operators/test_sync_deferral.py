@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_qlik_assets._compat import DAG, AirflowException, TaskDeferred
 from airflow_provider_qlik_assets.client.errors import QlikRateLimitError
-from airflow_provider_qlik_assets.operators import sync as module
+from airflow_provider_qlik_assets.operators import base as module
 from airflow_provider_qlik_assets.operators.data_assets import QlikSyncDataAssetsOperator
 from airflow_provider_qlik_assets.sandbox import Sandbox
 from airflow_provider_qlik_assets.triggers.rate_limit import QlikRateLimitTrigger
@@ -141,7 +141,8 @@ def test_reading_may_have_to_wait_too(qlik_sandbox: Sandbox, connection: Connect
     for entry in wishes(150):
         qlik_sandbox.add_asset("store-1", **entry)
 
-    assert deferred(operator(150)).kwargs == {"earlier": [], "waited": pytest.approx(303, abs=10)}
+    kwargs = deferred(operator(150)).kwargs or {}
+    assert (kwargs["earlier"], kwargs["waited"]) == ([], pytest.approx(303, abs=10))
 
 
 def test_it_is_not_put_off_for_ever(qlik_sandbox: Sandbox, connection: Connection) -> None:
@@ -183,12 +184,10 @@ def test_a_dry_run_does_not_wait(qlik_sandbox: Sandbox, connection: Connection) 
 
 
 @pytest.mark.parametrize("event", [None, {}, {"status": "error"}, "success"])
-def test_an_event_that_says_nothing_is_no_success(
-    qlik_sandbox: Sandbox, connection: Connection, event: Any
-) -> None:
+def test_an_unexpected_event_is_no_success(qlik_sandbox: Sandbox, connection: Connection, event: Any) -> None:
     connection(1000)
 
-    with pytest.raises(AirflowException, match="says nothing"):
+    with pytest.raises(AirflowException, match="unexpected event"):
         operator(5).execute_complete({}, event)
 
 

@@ -1,0 +1,51 @@
+"""A flag that ends work early: nothing more is sent, and nobody waits any longer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from airflow_provider_qlik_assets.client.errors import QlikStoppedError
+
+_LONGEST_NAP_SECONDS = 0.25
+
+
+class StopFlag:
+    """Says that work is to end. It may be set from a signal handler: there is no lock in it.
+
+    :param parent: a flag that sets this one as well.
+    """
+
+    def __init__(self, parent: StopFlag | None = None) -> None:
+        self._parent = parent
+        self._is_set = False
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the work is to end."""
+        return self._is_set or (self._parent is not None and self._parent.is_set)
+
+    def set(self) -> None:
+        """End the work, for good."""
+        self._is_set = True
+
+    def check(self, what: str) -> None:
+        """Raise if the work is to end.
+
+        :param what: what is not done then, for the message.
+        :raises QlikStoppedError: it is.
+        """
+        if self.is_set:
+            raise QlikStoppedError(f"The work was stopped: {what}.")
+
+    def sleep(self, seconds: float, sleep: Callable[[float], None]) -> None:
+        """Sleep for some seconds, in pieces so that a stop is noticed soon.
+
+        :param sleep: sleeps for some seconds.
+        :raises QlikStoppedError: the work is to end.
+        """
+        while seconds > 0:
+            self.check("the wait was ended")
+            nap = min(seconds, _LONGEST_NAP_SECONDS)
+            sleep(nap)
+            seconds -= nap
+        self.check("the wait was ended")
