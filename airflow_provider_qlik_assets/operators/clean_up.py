@@ -57,6 +57,8 @@ class QlikCleanUpDataAssetsOperator(QlikOperator):
     :param max_deletions: fail before the first deletion if more would be deleted; ``None`` sets no limit.
     :param max_fraction: likewise, if a larger share of all data assets of the data stores would be deleted.
     :param dry_run: only say what would be deleted.
+    :param deferrable: whether to release the worker slot while the quota is used up for more than a minute;
+        Airflow's ``[operators] default_deferrable`` if not given.
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
     :return: ``{"counts": {action: n}, "results": [...], "dry_run": ...}``; actions are ``deleted``,
         ``missing`` for what somebody else deleted meanwhile, and ``skipped`` for what is no longer selected.

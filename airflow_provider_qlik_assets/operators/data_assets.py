@@ -56,6 +56,8 @@ class QlikUpsertDataAssetOperator(QlikSingleOperator):
 
     :param data_asset: the fields to set, with the API's names or their snake_case forms.
     :param if_exists: what to do with an existing data asset: ``update`` (default), ``skip`` or ``fail``.
+    :param deferrable: whether to release the worker slot while the quota is used up for more than a minute;
+        Airflow's ``[operators] default_deferrable`` if not given.
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
     :return: ``{"id", "action", "version", "changed_fields", "data_asset"}``; ``action`` is ``created``,
         ``updated``, ``unchanged`` or ``skipped``.
@@ -98,6 +100,8 @@ class QlikPatchDataAssetOperator(QlikSingleOperator):
     :param changes: values by field, in place of ``operations``: ``None`` clears a field, ``properties`` are
         set key by key, and ``data_freshness`` never goes back.
     :param expected_version: fail if the data asset has another version and is not as wished.
+    :param deferrable: whether to release the worker slot while the quota is used up for more than a minute;
+        Airflow's ``[operators] default_deferrable`` if not given.
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
     :return: ``{"id", "action", "version", "changed_fields", "data_asset"}``; ``action`` is ``updated`` or
         ``unchanged``.
@@ -159,6 +163,8 @@ class QlikUpdateDataFreshnessOperator(QlikOperator):
     :param data_freshness: timezone-aware instant, or RFC 3339 text; ``None`` is the moment the task runs.
     :param from_asset_events: in place of both, take them from the asset events that triggered the run.
     :param allow_backwards: whether an older instant may replace a newer one.
+    :param deferrable: whether to release the worker slot while the quota is used up for more than a minute;
+        Airflow's ``[operators] default_deferrable`` if not given.
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
     :return: ``{"counts": {action: n}, "results": [...]}``; actions are ``updated`` and ``unchanged``.
     """
@@ -222,6 +228,8 @@ class QlikDeleteDataAssetsOperator(QlikOperator):
     :param data_asset_ids: ids of the data assets.
     :param max_deletions: fail before the first is deleted if more of them exist.
     :param dry_run: only say what would be deleted.
+    :param deferrable: whether to release the worker slot while the quota is used up for more than a minute;
+        Airflow's ``[operators] default_deferrable`` if not given.
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
     :return: ``{"counts": {action: n}, "results": [...], "dry_run": ...}``; actions are ``deleted`` and
         ``missing``, each result shows the data asset as it was.
