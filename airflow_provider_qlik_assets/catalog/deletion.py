@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from airflow_provider_qlik_assets.catalog.creation import id_of
@@ -107,6 +107,8 @@ def delete_listed(
         try:
             gone = _delete_chunk(client, chunk)
         except BaseException as error:
+            if not isinstance(error, QlikCloudError):  # such as a time-out of the task, raised at any moment
+                logger.warning("%d more may have been deleted: %s.", len(chunk), _names(found, chunk))
             progress.ended_early(error)
             raise
         results = [
@@ -115,16 +117,14 @@ def delete_listed(
         ]
         for result in results:
             progress.note(result.action)
-        _log_chunk([found[name] for name in chunk if name not in gone], progress)
+        deleted = [name for name in chunk if name not in gone]
+        names = f": {_names(found, deleted)}" if deleted else ""
+        logger.info("Deleted %d data assets, %s so far%s.", len(deleted), progress.so_far(), names)
         yield from results
 
 
-def _log_chunk(deleted: list[DataAsset], progress: Progress) -> None:
-    names = [asset.technical_name or id_of(asset) for asset in deleted]
-    logger.info(
-        "Deleted %d data assets, %s so far%s%s.",
-        len(deleted), progress.so_far(), ": " if names else "", first_few(names, _MOST_LOGGED_NAMES),
-    )  # fmt: skip
+def _names(assets: Mapping[str, DataAsset], ids: list[str]) -> str:
+    return first_few([assets[key].technical_name or key for key in ids], _MOST_LOGGED_NAMES)
 
 
 def check_ids(data_asset_ids: Iterable[str]) -> list[str]:

@@ -87,8 +87,13 @@ def test_who_is_stopped_leaves_the_queue(connect: Connect) -> None:
 def test_a_wait_for_a_repetition_ends(sandbox: Sandbox, connect: Connect) -> None:
     sandbox.add_fault(Fault(kind="status", status=503, headers={"Retry-After": "300"}, times=None))
     client = connect(sleep=time.sleep)
-    stopped_soon(client)
 
+    def stop_after_the_first() -> None:
+        while not sandbox.journal.requests():
+            time.sleep(0.01)
+        client.stop()
+
+    threading.Thread(target=stop_after_the_first, daemon=True).start()
     with pytest.raises(QlikStoppedError):
         client.me()
 

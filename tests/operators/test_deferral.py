@@ -207,7 +207,7 @@ def test_a_younger_duplicate_of_before_the_wait_gives_way(
 
 
 def test_a_patch_that_may_have_been_done_is_not_begun_anew(
-    qlik_sandbox: Sandbox, connection: Connection, ids: list[str]
+    qlik_sandbox: Sandbox, connection: Connection
 ) -> None:
     connection(tier1_limit=1, max_retries=0)
     qlik_sandbox.add_fault(Fault(kind="drop", method="PATCH", when="after"))

@@ -122,17 +122,20 @@ def test_deletions_stop_before_the_next_chunk(start: Start, qlik_sandbox: Sandbo
     assert task.writes_after_sigterm() <= 1
     deleted = 400 - len(qlik_sandbox.assets)
     assert 0 < deleted < 400
-    assert f"Deleted 100 data assets, {deleted} of 400 so far: table_" in task.log
-    assert f"Deletion: {deleted} of 400 deleted ({deleted} deleted), {400 - deleted} not." in task.log
+    # Airflow 2 raises in the middle of a request, whose outcome is unknown then.
+    known = deleted if f"Deletion: {deleted} of 400" in task.log else deleted - 100
+    assert f"Deleted 100 data assets, {known} of 400 so far: table_" in task.log
+    assert f"Deletion: {known} of 400 deleted ({known} deleted), {400 - known} not." in task.log
+    assert known == deleted or "100 more may have been deleted: table_" in task.log
 
 
 def test_an_execution_timeout_stops_before_the_next_write(start: Start, ids: list[str]) -> None:
     task = start(
-        "PATCH", "QlikUpdateDataFreshnessOperator", data_asset_ids=ids, execution_timeout=3, retries=0
+        "PATCH", "QlikUpdateDataFreshnessOperator", data_asset_ids=ids, execution_timeout=10, retries=0
     )
     task.process.wait(LONGEST_SECONDS)
 
-    assert 0 < task.writes() < 100
+    assert 0 < task.writes() < 300
     assert f"Data freshness: {task.writes()} of 400 stamped" in task.log
 
 

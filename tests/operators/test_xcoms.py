@@ -38,7 +38,7 @@ def xcoms(run: Any) -> dict[str, dict[str, int]]:
     )
     found: dict[str, dict[str, int]] = {}
     with create_session() as session:
-        for task_id, key, size in session.execute(statement, {"run": run.run_id, "dag": run.dag_id}):
+        for task_id, key, size in session.execute(statement, {"run_id": run.run_id, "dag_id": run.dag_id}):
             found.setdefault(task_id, {})[key] = size
     return found
 
