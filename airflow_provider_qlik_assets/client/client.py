@@ -16,12 +16,12 @@ from urllib.parse import quote, urlsplit
 
 from airflow_provider_qlik_assets.client.auth import TOKEN_PATH, Authenticator, Credentials
 from airflow_provider_qlik_assets.client.base_url import parse_base_url
+from airflow_provider_qlik_assets.client.documents import parse_asset, parse_page, parse_user
 from airflow_provider_qlik_assets.client.errors import (
     QlikApiError,
     QlikBadRequestError,
     QlikConflictError,
     QlikNotFoundError,
-    QlikResponseError,
     QlikValidationError,
     shorten,
 )
@@ -198,7 +198,7 @@ class QlikCloudClient:
         body = _required(DataAsset.parse(asset), "technicalName", "appType")
         if "id" in body or "version" in body:
             raise QlikValidationError("A new data asset has no 'id' and no 'version': Qlik Cloud sets them.")
-        parse = functools.partial(_asset, ASSETS_PATH, None)
+        parse = functools.partial(parse_asset, ASSETS_PATH, None)
         created: DataAsset = self._send(
             "POST", ASSETS_PATH, body=body, safe_to_repeat=False, parse=parse
         ).document
@@ -214,7 +214,7 @@ class QlikCloudClient:
         path = _asset_path(data_asset_id)
         params = {"projections": _comma_separated("projections", projections)} if projections else None
         found: DataAsset = self._send(
-            "GET", path, params=params, parse=functools.partial(_asset, path, data_asset_id)
+            "GET", path, params=params, parse=functools.partial(parse_asset, path, data_asset_id)
         ).document
         return found
 
@@ -347,7 +347,9 @@ class QlikCloudClient:
 
     def me(self) -> dict[str, Any]:
         """Return the user of the credentials (``GET /api/v1/users/me``)."""
-        user: dict[str, Any] = self._send("GET", ME_PATH, parse=_user).document
+        user: dict[str, Any] = self._send(
+            "GET", ME_PATH, parse=functools.partial(parse_user, ME_PATH)
+        ).document
         return user
 
     # --- plumbing ----------------------------------------------------------------------------------------
@@ -366,7 +368,9 @@ class QlikCloudClient:
 
         def read_page(number: int, order: str | None) -> Page:
             params = {**options, "limit": "100", "page": str(number)} | ({"sort": order} if order else {})
-            page: Page = self._send("GET", path, params=params, parse=functools.partial(_page, path)).document
+            page: Page = self._send(
+                "GET", path, params=params, parse=functools.partial(parse_page, path)
+            ).document
             return page
 
         return read_page
@@ -413,50 +417,9 @@ def _required(asset: DataAsset, *fields: str) -> dict[str, Any]:
     return body
 
 
-def _asset(path: str, expected_id: str | None, document: Any) -> DataAsset:
-    """Return the data asset of an answer, which is that of the id where one was asked for."""
-    if not isinstance(document, dict):
-        raise _not_expected(path, "a data asset")
-    try:
-        asset = DataAsset.from_json(document)
-    except QlikValidationError as error:
-        raise _not_expected(path, "a data asset", f": {error}") from None
-    if expected_id is not None and asset.id not in {None, expected_id}:
-        raise QlikResponseError(
-            f"{path} answered with {shorten(repr(asset.id), 100)}, which is not the data asset that was "
-            "asked for. A proxy or gateway may mix up answers: try again, and if it persists, check it.",
-            http_status=200,
-        )
-    return asset
-
-
 def _written(path: str, data_asset_id: str) -> Callable[[Any], DataAsset | None]:
     """Return what parses the answer of a write, which may be empty (204)."""
-    return lambda document: None if document is None else _asset(path, data_asset_id, document)
-
-
-def _user(document: Any) -> dict[str, Any]:
-    if not isinstance(document, dict):
-        raise _not_expected(ME_PATH, "a user")
-    return document
-
-
-def _page(path: str, document: Any) -> Page:
-    try:
-        items = [DataAsset.from_json(item) for item in document["data"]]
-        page = Page(items, pages=int(document["pages"]), total=int(document["total"]))
-    except (QlikValidationError, AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise _not_expected(path, "a page of data assets", f": {error}") from error
-    if any(asset.id is None for asset in items):
-        raise _not_expected(path, "a page of data assets", ": some have no id")
-    return page
-
-
-def _not_expected(path: str, what: str, why: str = "") -> QlikResponseError:
-    return QlikResponseError(
-        f"{path} answered JSON that is not {what}{why}. Check that the host is a Qlik Cloud tenant.",
-        http_status=200,
-    )
+    return lambda document: None if document is None else parse_asset(path, data_asset_id, document)
 
 
 def _same_content(asset: DataAsset, body: Mapping[str, Any]) -> bool:

@@ -1,0 +1,52 @@
+"""The documents that Qlik Cloud answers with, as typed objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_qlik_assets.client.errors import QlikResponseError, QlikValidationError, shorten
+from airflow_provider_qlik_assets.client.models import DataAsset
+from airflow_provider_qlik_assets.client.paging import Page
+
+
+def parse_asset(path: str, expected_id: str | None, document: Any) -> DataAsset:
+    """Return the data asset of an answer, which is that of the id where one was asked for."""
+    if not isinstance(document, dict):
+        raise _not_expected(path, "a data asset")
+    try:
+        asset = DataAsset.from_json(document)
+    except QlikValidationError as error:
+        raise _not_expected(path, "a data asset", f": {error}") from None
+    if expected_id is not None and asset.id not in {None, expected_id}:
+        raise QlikResponseError(
+            f"{path} answered with {shorten(repr(asset.id), 100)}, which is not the data asset that was "
+            "asked for. A proxy or gateway may mix up answers: try again, and if it persists, check it.",
+            http_status=200,
+        )
+    return asset
+
+
+def parse_user(path: str, document: Any) -> dict[str, Any]:
+    """Return the user of an answer."""
+    if not isinstance(document, dict):
+        raise _not_expected(path, "a user")
+    return document
+
+
+def parse_page(path: str, document: Any) -> Page:
+    """Return the page of an answer."""
+    try:
+        items = [DataAsset.from_json(item) for item in document["data"]]
+        page = Page(items, pages=int(document["pages"]), total=int(document["total"]))
+    except (QlikValidationError, AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise _not_expected(path, "a page of data assets", f": {error}") from error
+    if any(asset.id is None for asset in items):
+        raise _not_expected(path, "a page of data assets", ": some have no id")
+    return page
+
+
+def _not_expected(path: str, what: str, why: str = "") -> QlikResponseError:
+    return QlikResponseError(
+        f"{path} answered JSON that is not {what}{why}. Check that the host is a Qlik Cloud tenant.",
+        http_status=200,
+    )
