@@ -19,23 +19,46 @@ _LONGEST_SECONDS = 100 * 366 * 86_400.0
 
 
 def templatable(value: Any) -> Any:
-    """Return a value as plain dicts and lists, inside of which Airflow renders templates."""
+    """Return a value of the DAG file with dicts and lists where Airflow would not look for templates.
+
+    What Airflow renders already is the very object that was given, tuples included.
+    """
     if isinstance(value, (DataAsset, JsonPatchOperation)):
         return value.to_json()
     if isinstance(value, Mapping):
-        return {key: templatable(item) for key, item in value.items()}
+        mapping = {key: templatable(item) for key, item in value.items()}
+        same = isinstance(value, dict) and all(mapping[key] is item for key, item in value.items())
+        return value if same else mapping
     if isinstance(value, (set, frozenset)):
         # A set has another order in each process, so Airflow would see another DAG whenever it parses one.
-        value = sorted(value, key=str)
-    if isinstance(value, (list, tuple, Set, ValuesView, Iterator)):
+        return [templatable(item) for item in sorted(value, key=str)]
+    if isinstance(value, (list, tuple)):
+        items = [templatable(item) for item in value]
+        return value if all(new is old for new, old in zip(items, value, strict=True)) else items
+    if isinstance(value, (Set, ValuesView, Iterator)):
         return [templatable(item) for item in value]
     return value
+
+
+def plain(value: Any) -> Any:
+    """Return a rendered value as plain dicts and lists."""
+    value = templatable(value)
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def has_template(text: Any) -> bool:
+    """Return whether a value is text that Airflow renders to something else."""
+    return isinstance(text, str) and any(mark in text for mark in _TEMPLATE_MARKS)
 
 
 def is_known(value: Any) -> bool:
     """Return whether a value is final already, so neither a template nor the output of another task."""
     if isinstance(value, str):
-        return not any(mark in value for mark in _TEMPLATE_MARKS)
+        return not has_template(value)
     if isinstance(value, Mapping):
         return all(is_known(key) and is_known(item) for key, item in value.items())
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -95,8 +118,6 @@ def as_id(value: Any, name: str) -> str:
     """
     if not isinstance(value, str):
         raise _no_id(value, f"{name} is an id")
-    if value == "None":
-        raise QlikValidationError(f"{name} was rendered to 'None': what its template names has no value.")
     return check_ids([value])[0]
 
 
@@ -110,11 +131,18 @@ def as_ids(value: Any, name: str) -> list[str]:
         return [as_id(value, name)]
     if isinstance(value, Mapping) or not isinstance(value, Iterable):
         raise _no_id(value, f"{name} is an id or a list of ids")
-    return check_ids(value)
+    return check_ids([as_id(item, f"{name}[{index}]") for index, item in enumerate(plain(value))])
 
 
 def _no_id(value: Any, wanted: str) -> QlikValidationError:
-    advice = " Of another task's result, pass .output['id']." if isinstance(value, Mapping) else ""
+    advice = ""
+    if isinstance(value, Mapping):
+        advice = " Of another task's result, pass .output['id']."
+    elif isinstance(value, (int, float)):
+        advice = (
+            " Native rendering (render_template_as_native_obj) turns digits into a number: put quotes around "
+            "the template (\"'{{ ... }}'\"), or pass the other task's output itself."
+        )
     return QlikValidationError(f"{wanted}, not {type(value).__name__}.{advice}")
 
 
@@ -131,14 +159,12 @@ def as_bool(value: Any, name: str) -> bool:
 
 
 def as_int(value: Any, name: str) -> int | None:
-    """Return a rendered whole number; nothing, or a template that rendered to nothing, is ``None``.
+    """Return a rendered whole number; ``None`` stays ``None``.
 
     :raises QlikValidationError: if it is something else.
     """
     if isinstance(value, str):
         text = value.strip()
-        if text in {"", "None"}:
-            return None
         value = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else value
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
         raise QlikValidationError(f"{name} is a whole number, not {shorten(repr(value), 60)}.")
@@ -146,11 +172,11 @@ def as_int(value: Any, name: str) -> int | None:
 
 
 def as_fraction(value: Any, name: str) -> float | None:
-    """Return a rendered share; nothing, or a template that rendered to nothing, is ``None``.
+    """Return a rendered share; ``None`` stays ``None``.
 
     :raises QlikValidationError: if it is no number from 0 to 1.
     """
-    if value is None or (isinstance(value, str) and value.strip() in {"", "None"}):
+    if value is None:
         return None
     try:
         fraction = float(value)
@@ -170,9 +196,9 @@ def as_texts(value: Any, name: str) -> list[str]:
     texts = [value] if isinstance(value, str) else value
     if isinstance(texts, Mapping) or not isinstance(texts, Iterable):
         raise QlikValidationError(f"{name} is a text or a list of texts, not {type(texts).__name__}.")
-    texts = list(texts)
+    texts = plain(texts)
     for text in texts:
-        if not isinstance(text, str) or text.strip() in {"", "None"}:
+        if not isinstance(text, str) or not text.strip():
             raise QlikValidationError(f"{name} is a list of texts; {shorten(repr(text), 60)} is none.")
     return list(dict.fromkeys(texts))
 

@@ -12,7 +12,7 @@ from airflow_provider_qlik_assets.catalog.many import change_many
 from airflow_provider_qlik_assets.catalog.overlay import overlay
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.client.errors import QlikNotFoundError, QlikPartialFailureError, first_few
-from airflow_provider_qlik_assets.client.instants import parse_instant
+from airflow_provider_qlik_assets.client.instants import parse_stamp
 from airflow_provider_qlik_assets.client.models import DataAsset
 
 if TYPE_CHECKING:
@@ -20,18 +20,24 @@ if TYPE_CHECKING:
 
 
 def set_data_freshness(
-    client: QlikCloudClient, data_asset_id: str, when: datetime | str, *, allow_backwards: bool = False
+    client: QlikCloudClient,
+    data_asset_id: str,
+    when: datetime | str,
+    *,
+    allow_backwards: bool = False,
+    allow_future: bool = False,
 ) -> Result:
     """Set the ``dataFreshness`` of a data asset, never to an older instant unless that is allowed.
 
     :param data_asset_id: id of the data asset.
     :param when: timezone-aware instant.
     :param allow_backwards: whether an older instant may replace a newer one.
+    :param allow_future: whether the instant may be more than a day ahead.
     :return: ``updated``, or ``unchanged`` if it was as fresh already.
     :raises QlikNotFoundError: if there is no such data asset.
     """
     # Checked as an instant: None would clear the field.
-    wish = DataAsset.parse({"dataFreshness": parse_instant(when)})
+    wish = DataAsset.parse({"dataFreshness": parse_stamp(when, allow_future=allow_future)})
     return change(
         client, data_asset_id, lambda current: overlay(current, wish, allow_backwards=allow_backwards)
     )
@@ -43,6 +49,7 @@ def set_data_freshness_of_many(
     when: datetime | str,
     *,
     allow_backwards: bool = False,
+    allow_future: bool = False,
 ) -> Iterator[Result]:
     """Set the ``dataFreshness`` of several data assets to the same instant.
 
@@ -50,11 +57,17 @@ def set_data_freshness_of_many(
     :return: as :func:`set_data_freshness_by_id`.
     """
     instants = dict.fromkeys(check_ids(data_asset_ids), when)
-    return set_data_freshness_by_id(client, instants, allow_backwards=allow_backwards)
+    return set_data_freshness_by_id(
+        client, instants, allow_backwards=allow_backwards, allow_future=allow_future
+    )
 
 
 def set_data_freshness_by_id(
-    client: QlikCloudClient, instants: Mapping[str, datetime | str], *, allow_backwards: bool = False
+    client: QlikCloudClient,
+    instants: Mapping[str, datetime | str],
+    *,
+    allow_backwards: bool = False,
+    allow_future: bool = False,
 ) -> Iterator[Result]:
     """Set the ``dataFreshness`` of several data assets, as :func:`set_data_freshness` does for one.
 
@@ -65,11 +78,14 @@ def set_data_freshness_by_id(
     :raises QlikNotFoundError: after all others were stamped, naming those that do not exist.
     :raises QlikPartialFailureError: likewise, if several failed, and not all because they do not exist.
     """
-    wishes = {data_asset_id: parse_instant(instants[data_asset_id]) for data_asset_id in check_ids(instants)}
+    wishes = {
+        data_asset_id: parse_stamp(instants[data_asset_id], allow_future=allow_future)
+        for data_asset_id in check_ids(instants)
+    }
 
     def stamp(client: QlikCloudClient, data_asset_id: str) -> Result:
         return set_data_freshness(
-            client, data_asset_id, wishes[data_asset_id], allow_backwards=allow_backwards
+            client, data_asset_id, wishes[data_asset_id], allow_backwards=allow_backwards, allow_future=True
         )
 
     try:

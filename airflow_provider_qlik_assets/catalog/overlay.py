@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import JsonValue
 from pydantic.alias_generators import to_camel
 
+from airflow_provider_qlik_assets.client.instants import parse_stamp
 from airflow_provider_qlik_assets.client.json_patch import JsonPatchOperation, same_json
 from airflow_provider_qlik_assets.client.models import DataAsset
 
@@ -34,6 +35,19 @@ def overlay(actual: DataAsset, wish: DataAsset, *, allow_backwards: bool = False
         else:
             operations += _field_operations(field, actual, wish)
     return operations
+
+
+def leave_missing_freshness(wish: DataAsset) -> DataAsset:
+    """Return a wish in which no freshness means "as it is": rows may hold NULL, and nobody meant to clear.
+
+    :raises QlikValidationError: if the freshness is more than a day ahead.
+    """
+    if wish.data_freshness is not None:
+        parse_stamp(wish.data_freshness)
+    elif "data_freshness" in wish.model_fields_set:
+        wish = wish.model_copy()
+        wish.model_fields_set.discard("data_freshness")
+    return wish
 
 
 def given_properties(wish: DataAsset) -> dict[str, JsonValue]:

@@ -9,6 +9,7 @@ from airflow_provider_qlik_assets.catalog.guarded import change
 from airflow_provider_qlik_assets.catalog.overlay import overlay
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.client.errors import QlikConflictError, QlikValidationError
+from airflow_provider_qlik_assets.client.instants import parse_stamp
 from airflow_provider_qlik_assets.client.json_patch import (
     JsonPatchOperation,
     effective_operations,
@@ -79,6 +80,8 @@ def check_patch(
             raise QlikValidationError(f"{', '.join(refused)} cannot be changed: Qlik Cloud sets it.")
         if not wish.given_fields:
             raise QlikValidationError("'changes' names no field.")
+        if wish.data_freshness is not None:
+            parse_stamp(wish.data_freshness)
         return wish, []
     parsed = [_always_possible(operation) for operation in parse_operations(operations or [])]
     if all(operation.op == "test" for operation in parsed):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_qlik_assets.catalog.creation import age, id_of, is_as_created, new_document
 from airflow_provider_qlik_assets.catalog.guarded import change
-from airflow_provider_qlik_assets.catalog.overlay import overlay
+from airflow_provider_qlik_assets.catalog.overlay import leave_missing_freshness, overlay
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
@@ -58,8 +58,8 @@ def upsert_data_asset(
     """Create a data asset, or set the given fields of the existing one.
 
     With an ``id``, that data asset is meant; without, the one of the same data store and technical name.
-    Fields that are not given stay as they are, ``data_freshness`` never goes back, and nothing is written
-    when nothing differs.
+    Fields that are not given stay as they are; ``None`` clears a field, but leaves ``data_freshness`` as it
+    is, which never goes back. Nothing is written when nothing differs.
 
     :param asset: the wish; ``data_store_info.id``, ``technical_name`` and ``app_type`` to create one.
     :param if_exists: what to do if it exists: ``update`` it, ``skip`` it, or ``fail``.
@@ -95,7 +95,7 @@ def check_upsert(asset: DataAsset | Mapping[str, Any], if_exists: str) -> DataAs
 
     :raises QlikValidationError: if it can neither be found nor created.
     """
-    wish = DataAsset.parse(asset)
+    wish = leave_missing_freshness(DataAsset.parse(asset))
     if if_exists not in {"update", "skip", "fail"}:
         raise QlikValidationError(f"if_exists is {if_exists!r}: use 'update', 'skip' or 'fail'.")
     if wish.id is None and not (wish.store_id and wish.technical_name):

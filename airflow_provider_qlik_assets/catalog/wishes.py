@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from airflow_provider_qlik_assets.catalog.overlay import leave_missing_freshness
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, shorten
 from airflow_provider_qlik_assets.client.models import DataAsset, DataStoreInfo
 from airflow_provider_qlik_assets.client.validation import check_id, describe_problems
@@ -112,6 +113,10 @@ def _parse(entry: Any, data_store_id: str | None) -> tuple[DataAsset | None, lis
         json.dumps(asset.properties, allow_nan=False)
     except ValueError:
         problems.append("properties holds NaN or infinity, which are not JSON")
+    try:
+        asset = leave_missing_freshness(asset)
+    except QlikValidationError as error:
+        problems.append(f"dataFreshness: {str(error).rstrip('.')}")
     if data_store_id is not None:
         asset = asset.model_copy(update={"data_store_info": DataStoreInfo(id=data_store_id)})
     return asset, problems

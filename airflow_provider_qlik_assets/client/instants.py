@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import pendulum
@@ -12,6 +12,8 @@ from airflow_provider_qlik_assets.client.errors import QlikValidationError, shor
 
 # RFC 3339, and a blank in place of the "T" as str() of a datetime writes it.
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+_FURTHEST_AHEAD = timedelta(days=1)
 
 
 def parse_instant(value: str | datetime) -> pendulum.DateTime:
@@ -30,22 +32,42 @@ def parse_instant(value: str | datetime) -> pendulum.DateTime:
         raise QlikValidationError(
             f"An instant is a datetime or an RFC 3339 string, not {type(value).__name__}."
         )
-    elif value.utcoffset() is None:
-        raise QlikValidationError(
-            f"{value.isoformat()} has no time zone and so names no instant: give an aware datetime."
-        )
     try:
         if isinstance(value, str):
-            instant = cast("pendulum.DateTime", pendulum.parse(value.upper().replace(" ", "T")))
+            given: datetime = cast("pendulum.DateTime", pendulum.parse(value.upper().replace(" ", "T")))
         else:
-            instant = pendulum.instance(value)
-        # By the standard library: pendulum's own conversion fails in the first and the last year.
-        instant = pendulum.instance(datetime.astimezone(instant, UTC))
-    except (ValueError, OverflowError):
+            given = value
+        # By the standard library: pendulum's conversion fails in the first and the last year, and goes by the
+        # name of the zone, not by the offset of the datetime.
+        utc = None if given.utcoffset() is None else datetime.astimezone(given, UTC)
+        instant = None if utc is None else pendulum.instance(utc)
+    except Exception:  # noqa: BLE001 - time zones of others, and what is no time (pandas' NaT), raise anything
         raise QlikValidationError(
-            f"{shorten(str(value), 60)!r} is not an instant: there is no such date or time."
+            f"{_shown(value)} is not an instant: there is no such date or time."
         ) from None
+    if instant is None:
+        raise QlikValidationError(
+            f"{_shown(value)} has no time zone and so names no instant: give an aware datetime."
+        )
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+
+
+def parse_stamp(value: str | datetime, *, allow_future: bool = False) -> pendulum.DateTime:
+    """Return an instant at which data can have been changed: now or before, and a day for clocks that differ.
+
+    :param value: as of :func:`parse_instant`.
+    :param allow_future: whether it may be later all the same.
+    :raises QlikValidationError: if it is no instant, or too late.
+    """
+    instant = parse_instant(value)
+    # As the standard library compares: the difference may be thousands of years.
+    if not allow_future and instant > datetime.now(UTC) + _FURTHEST_AHEAD:
+        raise QlikValidationError(
+            f"{format_instant(instant)} is more than a day ahead: no data can have been changed then, and no "
+            "right instant would replace it before. If it is meant, stamp it with allow_future=True "
+            "(QlikUpdateDataFreshnessOperator, set_data_freshness)."
+        )
+    return instant
 
 
 def format_instant(instant: datetime) -> str:
@@ -55,3 +77,10 @@ def format_instant(instant: datetime) -> str:
     :raises QlikValidationError: if it is naive.
     """
     return datetime.isoformat(parse_instant(instant).naive(), timespec="milliseconds") + "Z"
+
+
+def _shown(value: str | datetime) -> str:
+    try:
+        return repr(shorten(str(value), 60))
+    except Exception:  # noqa: BLE001 - with a time zone that raises
+        return f"A {type(value).__name__}"

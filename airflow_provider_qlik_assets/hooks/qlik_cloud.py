@@ -246,14 +246,19 @@ class QlikCloudHook(BaseHook):
         return {"counts": count_actions(rows), "results": rows, "dry_run": False}
 
     def set_data_freshness(
-        self, data_asset_id: str, when: datetime | str, *, allow_backwards: bool = False
+        self,
+        data_asset_id: str,
+        when: datetime | str,
+        *,
+        allow_backwards: bool = False,
+        allow_future: bool = False,
     ) -> dict[str, Any]:
         """Move the freshness of a data asset forward: see :func:`.catalog.set_data_freshness`.
 
         :return: ``{"id", "action", "version", "changed_fields", "data_asset"}``.
         """
         return catalog.set_data_freshness(
-            self.get_conn(), data_asset_id, when, allow_backwards=allow_backwards
+            self.get_conn(), data_asset_id, when, allow_backwards=allow_backwards, allow_future=allow_future
         ).to_json()
 
     def test_connection(self) -> tuple[bool, str]:

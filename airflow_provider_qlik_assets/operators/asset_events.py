@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qlik_assets.catalog.deletion import check_ids
 from airflow_provider_qlik_assets.client.errors import QlikValidationError
-from airflow_provider_qlik_assets.client.instants import parse_instant
+from airflow_provider_qlik_assets.client.instants import parse_stamp
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets._compat import Context
@@ -29,12 +29,15 @@ logger = logging.getLogger(__name__)
 _CONTEXT_KEYS = ("triggering_asset_events", "triggering_dataset_events")
 
 
-def instants_of_events(context: Context) -> tuple[dict[str, datetime], list[str]]:
+def instants_of_events(
+    context: Context, *, allow_future: bool = False
+) -> tuple[dict[str, datetime], list[str]]:
     """Return the newest instant by data asset id, and which events cannot be read.
 
     Events that name no data asset are counted in the log and are no failure.
 
     :param context: of the running task.
+    :param allow_future: whether an instant may be more than a day ahead.
     """
     newest: dict[str, datetime] = {}
     problems: list[str] = []
@@ -42,7 +45,7 @@ def instants_of_events(context: Context) -> tuple[dict[str, datetime], list[str]
     events = _events(context)
     for event in events:
         try:
-            named = _instants(event)
+            named = _instants(event, allow_future=allow_future)
         except QlikValidationError as error:
             problems.append(f"{_asset(event).uri}: {str(error).rstrip('.')}")
             logger.warning("The event of asset %s cannot be read: %s", _asset(event).uri, error)
@@ -67,7 +70,7 @@ def _events(context: Context) -> list[Any]:
     return list({id(event): event for events in by_asset.values() for event in events}.values())
 
 
-def _instants(event: Any) -> dict[str, datetime]:
+def _instants(event: Any, *, allow_future: bool) -> dict[str, datetime]:
     """Return the instant by id of each data asset that an event names.
 
     :raises QlikValidationError: if an id or the instant is none.
@@ -79,7 +82,9 @@ def _instants(event: Any) -> dict[str, datetime]:
     if not ids:
         return {}
     instant = extra.get("data_freshness")
-    return dict.fromkeys(ids, parse_instant(event.timestamp if instant is None else instant))
+    return dict.fromkeys(
+        ids, parse_stamp(event.timestamp if instant is None else instant, allow_future=allow_future)
+    )
 
 
 def _ids(extra: Mapping[str, Any]) -> list[str]:

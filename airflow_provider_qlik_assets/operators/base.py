@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 import pendulum
 
 from airflow_provider_qlik_assets._compat import AirflowException, BaseOperator, conf
-from airflow_provider_qlik_assets.arguments import from_rendered
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.client.errors import QlikRateLimitError
 from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
@@ -18,6 +17,7 @@ from airflow_provider_qlik_assets.client.stopping import StopFlag
 from airflow_provider_qlik_assets.failures import permanent_errors_fail_the_task
 from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik_assets.operators.parts import Part, Row
+from airflow_provider_qlik_assets.templated import TemplatedArguments
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets._compat import Context
@@ -30,7 +30,7 @@ _LONGEST_WAIT_ONCE_RESUMED_SECONDS = 30.0
 _SHORTEST_DEFERRAL_SECONDS = 10.0
 
 
-class QlikOperator(BaseOperator):
+class QlikOperator(TemplatedArguments, BaseOperator):
     """What the operators have in common.
 
     A deferrable one releases the worker slot whenever the quota is used up for long, and goes on with what is
@@ -100,6 +100,7 @@ class QlikOperator(BaseOperator):
 
     def _do(self, part: Part) -> dict[str, Any]:
         with permanent_errors_fail_the_task():
+            self._check_rendered()
             try:
                 result = self._work_or_defer(self.hook.get_conn(), part)
             finally:
@@ -153,9 +154,6 @@ class QlikOperator(BaseOperator):
         if dry_run:
             self.log.info("Dry run: nothing is deleted, this is what would be.")
         return {**part.summary(order), "dry_run": dry_run}
-
-    def _argument(self, name: str) -> Any:
-        return from_rendered(getattr(self, name), name)
 
 
 class QlikSingleOperator(QlikOperator):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_qlik_assets.arguments import (
     as_bool,
@@ -13,7 +13,6 @@ from airflow_provider_qlik_assets.arguments import (
     as_seconds,
     as_texts,
     check_when_parsed,
-    templatable,
 )
 from airflow_provider_qlik_assets.catalog.clean_up import (
     CleanUpRules,
@@ -25,7 +24,6 @@ from airflow_provider_qlik_assets.catalog.clean_up import (
     clean_up_data_assets,
 )
 from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
-from airflow_provider_qlik_assets.client.errors import QlikValidationError
 from airflow_provider_qlik_assets.operators.base import QlikOperator
 
 if TYPE_CHECKING:
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
     from airflow_provider_qlik_assets.operators.parts import Part
 
 _SELECTORS = ("app_types", "tags", "owner_ids")
-# None means that these neither narrow nor limit, so a template must not end up as None by mistake.
-_OPTIONAL = (*_SELECTORS, "technical_name_pattern", "max_deletions", "max_fraction")
 
 
 class QlikCleanUpDataAssetsOperator(QlikOperator):
@@ -80,6 +76,7 @@ class QlikCleanUpDataAssetsOperator(QlikOperator):
         "plan_only",
         "qlik_conn_id",
     )
+    argument_names: ClassVar[Mapping[str, str]] = {"plan_only": "dry_run"}
     ui_color = "#f6d5d5"
 
     def __init__(
@@ -99,36 +96,30 @@ class QlikCleanUpDataAssetsOperator(QlikOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.data_store_ids = templatable(data_store_ids)
+        self.data_store_ids = data_store_ids
         self.stale_after = stale_after
         self.undated = undated
-        self.app_types = templatable(app_types)
-        self.tags = templatable(tags)
-        self.owner_ids = templatable(owner_ids)
+        self.app_types = app_types
+        self.tags = tags
+        self.owner_ids = owner_ids
         self.technical_name_pattern = technical_name_pattern
-        self.protected_tags = templatable(protected_tags)
+        self.protected_tags = protected_tags
         self.max_deletions = max_deletions
         self.max_fraction = max_fraction
         self.plan_only = dry_run  # BaseOperator has a method dry_run()
-        self._given = tuple(name for name in _OPTIONAL if getattr(self, name) is not None)
-        check_when_parsed(_as_stores, self.data_store_ids)
-        check_when_parsed(as_seconds, stale_after, "stale_after")
-        check_when_parsed(check_undated, undated)
-        for name in _SELECTORS:
-            check_when_parsed(_as_selector, getattr(self, name), name)
-        check_when_parsed(check_pattern, technical_name_pattern)
-        check_when_parsed(as_texts, self.protected_tags, "protected_tags")
-        check_when_parsed(as_int, max_deletions, "max_deletions")
-        check_when_parsed(as_fraction, max_fraction, "max_fraction")
-        check_when_parsed(as_bool, dry_run, "dry_run")
+        if self._is_in_dag_file():
+            check_when_parsed(_as_stores, self.data_store_ids)
+            check_when_parsed(as_seconds, stale_after, "stale_after")
+            check_when_parsed(check_undated, undated)
+            for name in _SELECTORS:
+                check_when_parsed(_as_selector, getattr(self, name), name)
+            check_when_parsed(check_pattern, technical_name_pattern)
+            check_when_parsed(as_texts, self.protected_tags, "protected_tags")
+            check_when_parsed(as_int, max_deletions, "max_deletions")
+            check_when_parsed(as_fraction, max_fraction, "max_fraction")
+            check_when_parsed(as_bool, dry_run, "dry_run")
 
     def _work(self, client: QlikCloudClient, part: Part) -> dict[str, Any]:
-        for name in self._given:
-            if _is_nothing(getattr(self, name)):
-                raise QlikValidationError(
-                    f"{name} was rendered to nothing, and more would be deleted than was meant: correct its "
-                    "template."
-                )
         rules = CleanUpRules(
             data_store_ids=_as_stores(self.data_store_ids),
             stale_after=as_seconds(self.stale_after, "stale_after"),
@@ -163,7 +154,3 @@ def _as_selector(value: Any, name: str) -> list[str] | None:
     values = as_texts(value, name)
     check_selector(values, name)
     return values
-
-
-def _is_nothing(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and value.strip() in {"", "None"})

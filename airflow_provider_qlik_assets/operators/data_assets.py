@@ -19,7 +19,7 @@ from airflow_provider_qlik_assets.arguments import (
     check_known_fields,
     check_known_operations,
     check_when_parsed,
-    templatable,
+    plain,
 )
 from airflow_provider_qlik_assets.catalog.deletion import delete_by_id
 from airflow_provider_qlik_assets.catalog.freshness import set_data_freshness_by_id
@@ -27,7 +27,7 @@ from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.patch import check_patch, patch_data_asset
 from airflow_provider_qlik_assets.catalog.upsert import IfExists, check_upsert, upsert_data_asset
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, first_few
-from airflow_provider_qlik_assets.client.instants import parse_instant
+from airflow_provider_qlik_assets.client.instants import parse_stamp
 from airflow_provider_qlik_assets.operators.asset_events import instants_of_events
 from airflow_provider_qlik_assets.operators.base import QlikOperator, QlikSingleOperator
 from airflow_provider_qlik_assets.operators.clean_up import QlikCleanUpDataAssetsOperator
@@ -65,6 +65,8 @@ class QlikUpsertDataAssetOperator(QlikSingleOperator):
 
     template_fields: Collection[str] = ("data_asset", "if_exists", "qlik_conn_id")
     template_fields_renderers: ClassVar[dict[str, str]] = {"data_asset": "json"}
+    document_fields: ClassVar[Collection[str]] = ("data_asset",)
+    keeps_freshness: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -74,10 +76,11 @@ class QlikUpsertDataAssetOperator(QlikSingleOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.data_asset = templatable(data_asset)
+        self.data_asset = data_asset
         self.if_exists = if_exists
-        check_known_fields(self.data_asset)
-        check_when_parsed(check_upsert, self.data_asset, if_exists)
+        if self._is_in_dag_file():
+            check_known_fields(self.data_asset)
+            check_when_parsed(check_upsert, plain(self.data_asset), if_exists)
 
     def _work(self, client: QlikCloudClient, part: Part) -> dict[str, Any]:
         result = upsert_data_asset(
@@ -115,6 +118,7 @@ class QlikPatchDataAssetOperator(QlikSingleOperator):
         "qlik_conn_id",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"operations": "json", "changes": "json"}
+    document_fields: ClassVar[Collection[str]] = ("operations", "changes")
 
     def __init__(
         self,
@@ -127,14 +131,15 @@ class QlikPatchDataAssetOperator(QlikSingleOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.data_asset_id = data_asset_id
-        self.operations = templatable(operations)
-        self.changes = templatable(changes)
+        self.operations = operations
+        self.changes = changes
         self.expected_version = expected_version
-        check_known_fields(self.changes)
-        check_known_operations(self.operations)
-        check_when_parsed(as_id, data_asset_id, "data_asset_id")
-        check_when_parsed(as_int, expected_version, "expected_version")
-        check_when_parsed(check_patch, self.operations, self.changes)
+        if self._is_in_dag_file():
+            check_known_fields(self.changes)
+            check_known_operations(self.operations)
+            check_when_parsed(as_id, data_asset_id, "data_asset_id")
+            check_when_parsed(as_int, expected_version, "expected_version")
+            check_when_parsed(check_patch, plain(self.operations), plain(self.changes))
 
     def _work(self, client: QlikCloudClient, part: Part) -> dict[str, Any]:  # noqa: ARG002 - nothing is partial
         result = patch_data_asset(
@@ -160,9 +165,12 @@ class QlikUpdateDataFreshnessOperator(QlikOperator):
     instant. What a watcher reports is not stamped, and a run without events succeeds without a request.
 
     :param data_asset_ids: ids of the data assets.
-    :param data_freshness: timezone-aware instant, or RFC 3339 text; ``None`` is the moment the task runs.
+    :param data_freshness: timezone-aware instant, or RFC 3339 text; ``None`` in the DAG file is the moment
+        the task runs. A template, or the result of another task, that turns out to be ``None`` is an error.
     :param from_asset_events: in place of both, take them from the asset events that triggered the run.
     :param allow_backwards: whether an older instant may replace a newer one.
+    :param allow_future: whether the instant may be more than a day ahead; all right stamps after such a one
+        would change nothing.
     :param deferrable: whether to release the worker slot while the quota is used up for more than a minute;
         Airflow's ``[operators] default_deferrable`` if not given.
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
@@ -173,6 +181,7 @@ class QlikUpdateDataFreshnessOperator(QlikOperator):
         "data_asset_ids",
         "data_freshness",
         "allow_backwards",
+        "allow_future",
         "qlik_conn_id",
     )
 
@@ -183,43 +192,59 @@ class QlikUpdateDataFreshnessOperator(QlikOperator):
         data_freshness: datetime | str | None = None,
         from_asset_events: bool = False,
         allow_backwards: bool = False,
+        allow_future: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.data_asset_ids = templatable(data_asset_ids)
+        self.data_asset_ids = data_asset_ids
         self.data_freshness = data_freshness
-        self.from_asset_events = as_bool(from_asset_events, "from_asset_events")
+        self.from_asset_events = from_asset_events
         self.allow_backwards = allow_backwards
-        if not self.from_asset_events:
-            if data_asset_ids is None:
-                raise QlikValidationError(
-                    "Give data_asset_ids or from_asset_events=True; data_asset_ids is an id or a list of ids."
-                )
-            check_when_parsed(as_ids, self.data_asset_ids, "data_asset_ids")
-        elif data_asset_ids is not None or data_freshness is not None:
-            raise QlikValidationError(
-                "from_asset_events takes ids and instants from the events: give neither data_asset_ids nor "
-                "data_freshness with it."
-            )
-        if data_freshness is not None:
-            check_when_parsed(parse_instant, data_freshness)
-        check_when_parsed(as_bool, allow_backwards, "allow_backwards")
+        self.allow_future = allow_future
+        if self._is_in_dag_file():
+            self._check_what_to_stamp()
+            if not from_asset_events:
+                check_when_parsed(as_ids, self.data_asset_ids, "data_asset_ids")
+            if data_freshness is not None:
+                check_when_parsed(_check_stamp, data_freshness, allow_future)
+            check_when_parsed(as_bool, allow_backwards, "allow_backwards")
+            check_when_parsed(as_bool, allow_future, "allow_future")
 
     def _work(self, client: QlikCloudClient, part: Part) -> dict[str, Any]:
+        self._check_what_to_stamp()
+        allow_future = as_bool(self.allow_future, "allow_future")
         problems: list[str] = []
         instants: dict[str, Any]
         if self.from_asset_events:
-            instants, problems = instants_of_events(part.context)
+            instants, problems = instants_of_events(part.context, allow_future=allow_future)
         else:
             when = part.started if self.data_freshness is None else self.data_freshness
             instants = dict.fromkeys(as_ids(self.data_asset_ids, "data_asset_ids"), when)
         left = {data_asset_id: instants[data_asset_id] for data_asset_id in part.left(instants)}
-        allow_backwards = as_bool(self.allow_backwards, "allow_backwards")
-        for result in set_data_freshness_by_id(client, left, allow_backwards=allow_backwards):
+        stamps = set_data_freshness_by_id(
+            client,
+            left,
+            allow_backwards=as_bool(self.allow_backwards, "allow_backwards"),
+            allow_future=allow_future,
+        )
+        for result in stamps:
             self._note(part, result)
         if problems:
             raise QlikValidationError(f"Not all asset events could be read: {first_few(problems)}.")
         return part.summary(instants)
+
+    def _check_what_to_stamp(self) -> None:
+        given = self.data_asset_ids is not None, self.data_freshness is not None
+        if not as_bool(self.from_asset_events, "from_asset_events"):
+            if self.data_asset_ids is None:
+                raise QlikValidationError(
+                    "Give data_asset_ids or from_asset_events=True; data_asset_ids is an id or a list of ids."
+                )
+        elif any(given):
+            raise QlikValidationError(
+                "from_asset_events takes ids and instants from the events: give neither data_asset_ids nor "
+                "data_freshness with it."
+            )
 
 
 class QlikDeleteDataAssetsOperator(QlikOperator):
@@ -236,6 +261,7 @@ class QlikDeleteDataAssetsOperator(QlikOperator):
     """
 
     template_fields: Collection[str] = ("data_asset_ids", "max_deletions", "plan_only", "qlik_conn_id")
+    argument_names: ClassVar[Mapping[str, str]] = {"plan_only": "dry_run"}
     ui_color = "#f6d5d5"
 
     def __init__(
@@ -247,12 +273,13 @@ class QlikDeleteDataAssetsOperator(QlikOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.data_asset_ids = templatable(data_asset_ids)
+        self.data_asset_ids = data_asset_ids
         self.max_deletions = max_deletions
         self.plan_only = dry_run  # BaseOperator has a method dry_run()
-        check_when_parsed(as_ids, self.data_asset_ids, "data_asset_ids")
-        check_when_parsed(as_int, max_deletions, "max_deletions")
-        check_when_parsed(as_bool, dry_run, "dry_run")
+        if self._is_in_dag_file():
+            check_when_parsed(as_ids, self.data_asset_ids, "data_asset_ids")
+            check_when_parsed(as_int, max_deletions, "max_deletions")
+            check_when_parsed(as_bool, dry_run, "dry_run")
 
     def _work(self, client: QlikCloudClient, part: Part) -> dict[str, Any]:
         dry_run = as_bool(self.plan_only, "dry_run")
@@ -265,3 +292,7 @@ class QlikDeleteDataAssetsOperator(QlikOperator):
         for result in delete_by_id(client, part.left(ids), guards, dry_run=dry_run):
             self._note(part, result)
         return self._deletions(part, ids, dry_run=dry_run)
+
+
+def _check_stamp(data_freshness: Any, allow_future: Any) -> None:
+    parse_stamp(data_freshness, allow_future=as_bool(allow_future, "allow_future"))

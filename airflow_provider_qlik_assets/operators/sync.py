@@ -17,7 +17,7 @@ from airflow_provider_qlik_assets.arguments import (
     check_when_parsed,
     from_rendered,
     is_known,
-    templatable,
+    plain,
 )
 from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.results import summary_of_rows
@@ -72,6 +72,9 @@ class QlikSyncDataAssetsOperator(QlikOperator):
         "qlik_conn_id",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"data_assets": "json"}
+    argument_names: ClassVar[Mapping[str, str]] = {"plan_only": "dry_run"}
+    document_fields: ClassVar[Collection[str]] = ("data_assets",)
+    keeps_freshness: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -87,17 +90,20 @@ class QlikSyncDataAssetsOperator(QlikOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.data_store_id = data_store_id
-        self.data_assets = str(data_assets) if isinstance(data_assets, PurePath) else templatable(data_assets)
+        self.data_assets = data_assets
         self.delete_unlisted = delete_unlisted
-        self.protected_tags = templatable(protected_tags)
+        self.protected_tags = protected_tags
         self.max_deletions = max_deletions
         self.max_fraction = max_fraction
         self.plan_only = dry_run  # BaseOperator has a method dry_run()
-        check_when_parsed(check_store_id, data_store_id)
-        _check_data_assets(self.data_assets, data_store_id)
-        check_when_parsed(as_bool, delete_unlisted, "delete_unlisted")
-        check_when_parsed(_guards, self.protected_tags, max_deletions, max_fraction)
-        check_when_parsed(as_bool, dry_run, "dry_run")
+        if self._is_in_dag_file():
+            if isinstance(data_assets, PurePath):
+                self.data_assets = str(data_assets)
+            check_when_parsed(check_store_id, data_store_id)
+            _check_data_assets(plain(self.data_assets), data_store_id)
+            check_when_parsed(as_bool, delete_unlisted, "delete_unlisted")
+            check_when_parsed(_guards, self.protected_tags, max_deletions, max_fraction)
+            check_when_parsed(as_bool, dry_run, "dry_run")
 
     def _work(self, client: QlikCloudClient, part: Part) -> dict[str, Any]:
         dry_run = as_bool(self.plan_only, "dry_run")
@@ -131,9 +137,10 @@ class QlikSyncDataAssetsOperator(QlikOperator):
 
     def _wishes(self, context: Context) -> Any:
         """Return the wishes from the rendered argument or from the file that it names."""
-        if not is_file_name(self.data_assets):
-            return from_rendered(self.data_assets, "data_assets")
-        path = Path(self.data_assets.strip())
+        data_assets = str(self.data_assets) if isinstance(self.data_assets, PurePath) else self.data_assets
+        if not is_file_name(data_assets):
+            return self._argument("data_assets")
+        path = Path(str(data_assets).strip())
         folders = list(dict.fromkeys(self._folders(context)))
         found = [folder / path for folder in folders if (folder / path).is_file()]
         if not found:
@@ -151,14 +158,11 @@ class QlikSyncDataAssetsOperator(QlikOperator):
 
 
 def _guards(protected_tags: Any, max_deletions: Any, max_fraction: Any) -> DeletionGuards:
-    most, share = as_int(max_deletions, "max_deletions"), as_fraction(max_fraction, "max_fraction")
-    for name, given, value in (("max_deletions", max_deletions, most), ("max_fraction", max_fraction, share)):
-        if given is not None and value is None:
-            raise QlikValidationError(
-                f"{name} was rendered to {given!r}: a guard must not get lost in a template. Give None "
-                "itself to set no limit."
-            )
-    return DeletionGuards(most, share, frozenset(as_texts(protected_tags, "protected_tags")))
+    return DeletionGuards(
+        max_deletions=as_int(max_deletions, "max_deletions"),
+        max_fraction=as_fraction(max_fraction, "max_fraction"),
+        protected_tags=frozenset(as_texts(protected_tags, "protected_tags")),
+    )
 
 
 def _check_data_assets(data_assets: Any, data_store_id: Any) -> None:

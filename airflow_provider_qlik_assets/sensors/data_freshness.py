@@ -29,8 +29,6 @@ from airflow_provider_qlik_assets.arguments import (
     as_ids,
     as_seconds,
     check_when_parsed,
-    from_rendered,
-    templatable,
 )
 from airflow_provider_qlik_assets.catalog.deletion import check_ids
 from airflow_provider_qlik_assets.catalog.waiting import (
@@ -49,6 +47,7 @@ from airflow_provider_qlik_assets.client.instants import format_instant, parse_i
 from airflow_provider_qlik_assets.client.retry import RetryPolicy
 from airflow_provider_qlik_assets.failures import is_permanent, permanent_errors_fail_the_task
 from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook
+from airflow_provider_qlik_assets.templated import TemplatedArguments
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets._compat import Context
@@ -62,7 +61,7 @@ _LONGEST_PACING_SECONDS = 1.0
 _LONGEST_SHORT_WAIT_SECONDS = 60.0
 
 
-class QlikDataFreshnessSensor(BaseSensorOperator):
+class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
     """Wait until the ``dataFreshness`` of data assets is recent enough.
 
     Works in all modes: ``poke``, ``reschedule`` and deferrable. A data asset that does not exist, missing
@@ -112,24 +111,24 @@ class QlikDataFreshnessSensor(BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if (fresh_since is None) == (max_age is None):
-            raise QlikValidationError("Give either fresh_since or max_age.")
-        self.data_asset_ids = templatable(data_asset_ids)
+        self.data_asset_ids = data_asset_ids
         self.fresh_since = fresh_since
         self.max_age = max_age
         self.match = match
-        self.data_store_ids = templatable(data_store_ids)
+        self.data_store_ids = data_store_ids
         self.missing_ok = missing_ok
         self.deferrable = deferrable
         self.qlik_conn_id = qlik_conn_id
-        check_when_parsed(_check_some_ids, self.data_asset_ids)
-        check_when_parsed(check_ids, self.data_store_ids or [])
-        check_when_parsed(check_match, match)
-        check_when_parsed(as_bool, missing_ok, "missing_ok")
-        if fresh_since is not None:
-            check_when_parsed(parse_instant, fresh_since)
-        else:
-            check_when_parsed(as_seconds, max_age, "max_age")
+        if self._is_in_dag_file():
+            self._check_since()
+            check_when_parsed(_check_some_ids, self.data_asset_ids)
+            check_when_parsed(check_ids, self.data_store_ids or [])
+            check_when_parsed(check_match, match)
+            check_when_parsed(as_bool, missing_ok, "missing_ok")
+            if fresh_since is not None:
+                check_when_parsed(parse_instant, fresh_since)
+            else:
+                check_when_parsed(as_seconds, max_age, "max_age")
 
     def execute(self, context: Context) -> Any:
         """Poll once on the worker; then wait in the triggerer if deferrable, otherwise here."""
@@ -288,7 +287,10 @@ class QlikDataFreshnessSensor(BaseSensorOperator):
                 raise AirflowSkipException(f"Skipped because of {reason}: {error}") from error
 
     def _condition(self) -> FreshnessCondition:
-        """Return what to wait for, from the rendered arguments."""
+        """Return what to wait for, from the rendered arguments, all of which are checked."""
+        self._check_rendered()
+        self._check_since()
+        self._data_store_ids()
         fresh_since = self.fresh_since
         if fresh_since is None:
             fresh_since = pendulum.now("UTC") - timedelta(seconds=as_seconds(self.max_age, "max_age"))
@@ -300,8 +302,12 @@ class QlikDataFreshnessSensor(BaseSensorOperator):
         )
 
     def _data_store_ids(self) -> list[str] | None:
-        ids = from_rendered(self.data_store_ids, "data_store_ids")
+        ids = self._argument("data_store_ids")
         return check_ids(ids) if ids else None
+
+    def _check_since(self) -> None:
+        if (self.fresh_since is None) == (self.max_age is None):
+            raise QlikValidationError("Give either fresh_since or max_age.")
 
 
 def _check_some_ids(data_asset_ids: Any) -> None:

@@ -76,13 +76,13 @@ def test_what_is_not_rendered_yet_is_not_checked(name: str, as_output: bool) -> 
     ("arguments", "value", "message"),
     [
         ({"data_asset_ids": "{{ x }}"}, ["a"], "data_asset_ids was rendered to text that is not JSON"),
-        ({"data_asset_ids": "{{ x }}"}, None, "data_asset_ids was rendered to 'None'"),
+        ({"data_asset_ids": "{{ x }}"}, None, "data_asset_ids became 'None'"),
         ({"data_asset_ids": "{{ x }}"}, [], "name at least one"),
-        ({"fresh_since": "{{ x }}"}, "", "'' is not an instant"),
-        ({"fresh_since": "{{ x }}"}, None, "'None' is not an instant"),
+        ({"fresh_since": "{{ x }}"}, "", "fresh_since became ''"),
+        ({"fresh_since": "{{ x }}"}, None, "fresh_since became 'None'"),
         ({"fresh_since": None, "max_age": "{{ x }}"}, timedelta(hours=1), "not '1:00:00'"),
-        ({"match": "{{ x }}"}, None, "'all' or 'any', not 'None'"),
-        ({"missing_ok": "{{ x }}"}, None, "missing_ok is true or false, not 'None'"),
+        ({"match": "{{ x }}"}, None, "match became 'None'"),
+        ({"missing_ok": "{{ x }}"}, None, "missing_ok became 'None'"),
     ],
 )
 def test_wrong_text_fails_before_anything_is_sent(

@@ -1,0 +1,212 @@
+"""What the DAG file gave for the arguments of a task, and what became of it when the task ran.
+
+Airflow renders the template fields of a task right before it runs, except what ``.expand()`` maps from the
+result of another task. It tells such a value by its identity, so the operators keep every object as it was
+given, and convert it when the task runs: a copy would be rendered, whatever text it holds.
+
+A template or a mapped value that became nothing is an error: ``None`` means something (clear this field, set
+no limit), and nobody wrote it into the DAG file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, ClassVar
+
+from airflow_provider_qlik_assets.arguments import from_rendered, has_template, is_known, plain, templatable
+from airflow_provider_qlik_assets.client.errors import QlikValidationError, first_few, shorten
+
+_FRESHNESS = frozenset({"dataFreshness", "data_freshness"})
+# Empty text in place of these is nothing, too.
+_REQUIRED = _FRESHNESS | {"id"}
+_CONTAINERS = (list, tuple)
+# Stands for what another task returned as the argument of a mapped task.
+_MAPPED = object()
+
+
+class TemplatedArguments:
+    """Base of operators and sensors that keep their arguments as given, and know where they had templates."""
+
+    template_fields: Collection[str]
+
+    argument_names: ClassVar[Mapping[str, str]] = {}
+    """Names of the arguments whose template field is named otherwise."""
+
+    document_fields: ClassVar[Collection[str]] = ()
+    """Template fields that hold data assets or changes of them; in the others, empty text is nothing, too."""
+
+    keeps_freshness: ClassVar[bool] = False
+    """Whether ``dataFreshness: None`` in what a task returned as a whole leaves the freshness as it is."""
+
+    _written: Mapping[str, Any] | None = None
+
+    def _is_in_dag_file(self) -> bool:
+        """Return whether the DAG file gives all arguments, so that they can be checked when it is parsed.
+
+        Otherwise this is what Airflow makes of a mapped task when it runs, and some of them may be data.
+        Objects in which Airflow would not find templates are replaced, in the DAG file only.
+
+        :raises QlikValidationError: if there is a template where Airflow renders none.
+        """
+        if getattr(self, "_BaseOperator__from_mapped", False):
+            return False
+        for field in self._fields():
+            given = getattr(self, field)
+            if (value := templatable(given)) is not given:
+                setattr(self, field, value)
+            _check_keys(value, self._argument_name(field))
+        return True
+
+    def _do_render_template_fields(
+        self, parent: Any, template_fields: Iterable[str], context: Any, jinja_env: Any, seen_oids: set[int]
+    ) -> None:
+        """Remember what is rendered. Airflow renders a mapped task in no other way."""
+        if parent is self:
+            written = {}
+            for field in self._fields():
+                value = getattr(self, field)
+                if self._is_returned(field, value):
+                    written[field] = _MAPPED
+                else:
+                    written[field] = templatable(value)
+                    if written[field] is not value:
+                        setattr(self, field, written[field])
+            self._written = written
+        super()._do_render_template_fields(  # type: ignore[misc]
+            parent, template_fields, context, jinja_env, seen_oids
+        )
+
+    def _check_rendered(self) -> None:
+        """Check that no template of the DAG file became nothing; call it before anything is sent.
+
+        :raises QlikValidationError: naming the arguments, and the values in them.
+        """
+        lost: list[str] = []
+        for field, written in (self._written or {}).items():
+            name = self._argument_name(field)
+            _check_keys(written, name)
+            search = _Search(
+                is_document=field in self.document_fields,
+                keeps_freshness=self.keeps_freshness and field in self.document_fields,
+            )
+            value = getattr(self, field)
+            lost += search.lost(written, value if isinstance(written, Mapping) else _parsed(value), name)
+        if lost:
+            raise QlikValidationError(
+                f"{first_few(lost, 20)} when the task ran: the template there, or the task whose result it "
+                "takes, gave no value (a skipped task gives none). To keep a field as it is, leave it out; "
+                "to clear it, or to set no limit, write None in the DAG file; to clear it in some runs only, "
+                "use 'remove' of the patch operator."
+            )
+
+    def _argument(self, field: str) -> Any:
+        """Return a rendered argument as plain dicts and lists; JSON text is parsed."""
+        return from_rendered(plain(getattr(self, field)), self._argument_name(field))
+
+    def _argument_name(self, field: str) -> str:
+        return self.argument_names.get(field, field)
+
+    def _fields(self) -> list[str]:
+        return [field for field in self.template_fields if hasattr(self, field)]
+
+    def _is_returned(self, field: str, value: Any) -> bool:
+        """Return whether another task returned an argument; if that cannot be told, it counts as returned."""
+        if not getattr(self, "_BaseOperator__from_mapped", False):
+            return False
+        name = self._argument_name(field)
+        task = self.dag.task_dict.get(self.task_id)  # type: ignore[attr-defined]
+        try:
+            rows, partial = task.expand_input.value, task.partial_kwargs
+        except AttributeError:
+            return True
+        if isinstance(rows, Mapping):
+            return hasattr(rows.get(name), "resolve")
+        if not hasattr(rows, "resolve") and not any(hasattr(row, "resolve") for row in rows):
+            return False
+        given = getattr(self, "_BaseOperator__init_kwargs", {name: value})
+        dag_defaults = self.dag.default_args or {}  # type: ignore[attr-defined]
+        defaults = (partial, partial.get("default_args") or {}, dag_defaults)
+        return name in given and not any(name in source and source[name] is value for source in defaults)
+
+
+class _Search:
+    """Look for values that are nothing where the DAG file had a template.
+
+    :param is_document: whether the argument holds data assets or changes of them.
+    :param keeps_freshness: whether ``dataFreshness: None`` is no loss inside of what was returned as a whole.
+    """
+
+    def __init__(self, *, is_document: bool, keeps_freshness: bool) -> None:
+        self._is_document = is_document
+        self._keeps_freshness = keeps_freshness
+
+    def lost(
+        self, written: Any, value: Any, path: str, key: Any = None, *, in_properties: bool = False
+    ) -> Iterator[str]:
+        """Yield the paths of what is nothing, and what it is.
+
+        :param written: what the DAG file has at this place.
+        :param value: what it became.
+        :param path: the place, for the message.
+        :param key: name of the field that it is the value of.
+        :param in_properties: whether it is inside of ``properties``, whose names mean nothing here.
+        """
+        inside = in_properties or key == "properties"
+        if isinstance(written, Mapping):
+            if isinstance(value, Mapping):
+                for name, item in written.items():
+                    if name in value:
+                        place = f"{path}.{name}"
+                        yield from self.lost(item, value[name], place, name, in_properties=inside)
+        elif isinstance(written, _CONTAINERS):
+            if isinstance(value, _CONTAINERS):
+                for index, (item, new) in enumerate(zip(written, value, strict=False)):
+                    yield from self.lost(item, new, f"{path}[{index}]", in_properties=inside)
+        elif not is_known(written):
+            yield from self._nothing(value, path, key, in_properties=in_properties)
+
+    def _nothing(self, value: Any, path: str, key: Any, *, in_properties: bool) -> Iterator[str]:
+        inside = in_properties or key == "properties"
+        if isinstance(value, Mapping):
+            for name, item in value.items():
+                optional = self._keeps_freshness and not inside and name in _FRESHNESS
+                if not (optional and item is None):
+                    yield from self._nothing(item, f"{path}.{name}", name, in_properties=inside)
+        elif isinstance(value, (*_CONTAINERS, set, frozenset)):
+            for index, item in enumerate(value):
+                yield from self._nothing(item, f"{path}[{index}]", None, in_properties=inside)
+        elif value is None or (isinstance(value, str) and self._means_nothing(value, key, inside)):
+            yield f"{path} became {value!r}"
+
+    def _means_nothing(self, text: str, key: Any, in_properties: bool) -> bool:
+        needed = not self._is_document or (key in _REQUIRED and not in_properties)
+        return text.strip() == "None" or (needed and not text.strip())
+
+
+def _parsed(value: Any) -> Any:
+    """Return what JSON text holds; anything else as it is."""
+    if isinstance(value, str) and value.strip().startswith(("[", "{")):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _check_keys(value: Any, path: str) -> None:
+    """Refuse templates in names.
+
+    :raises QlikValidationError: naming the place.
+    """
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if has_template(key):
+                raise QlikValidationError(
+                    f"{path} holds a template in the name {shorten(repr(key), 80)}, and Airflow renders no "
+                    "names: write the name itself, or let a task return the whole."
+                )
+            _check_keys(item, f"{path}.{key}")
+    elif isinstance(value, _CONTAINERS):
+        for index, item in enumerate(value):
+            _check_keys(item, f"{path}[{index}]")
