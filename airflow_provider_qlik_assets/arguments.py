@@ -78,7 +78,7 @@ def check_known_fields(fields: Any) -> None:
     :raises QlikValidationError: naming everything that is wrong.
     """
     if isinstance(fields, Mapping):
-        DataAsset.parse({name: value if is_known(value) else None for name, value in fields.items()})
+        DataAsset.parse({name: plain(value) if is_known(value) else None for name, value in fields.items()})
 
 
 def check_known_operations(operations: Any) -> None:

@@ -94,9 +94,9 @@ class TemplatedArguments:
             lost += search.lost(written, value if isinstance(written, Mapping) else _parsed(value), name)
         if lost:
             raise QlikValidationError(
-                f"{first_few(lost, 20)} when the task ran: the template there, or the task whose result it "
-                "takes, gave no value (a skipped task gives none). To keep a field as it is, leave it out; "
-                "to clear it, or to set no limit, write None in the DAG file; to clear it in some runs only, "
+                f"{first_few(lost, 20)} when the task ran: the template there, or the task whose result "
+                "it takes, gave no value (a skipped task gives none). To keep a field, leave it out; to "
+                "clear it, or to set no limit, write None in the DAG file; to clear it in some runs only, "
                 "use 'remove' of the patch operator."
             )
 

@@ -9,7 +9,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik_assets.catalog import set_data_freshness
+from airflow_provider_qlik_assets.catalog import (
+    patch_data_asset,
+    set_data_freshness,
+    sync_data_assets,
+    upsert_data_asset,
+)
 from airflow_provider_qlik_assets.catalog.freshness import (
     set_data_freshness_by_id,
     set_data_freshness_of_many,
@@ -122,3 +127,47 @@ def test_those_that_do_not_exist_are_named_after_all_others_were_stamped(
 
     assert all(name in str(caught.value) for name in missing)
     assert (freshness(sandbox, "a1"), freshness(sandbox, "a2")) == (EARLY, EARLY)
+
+
+AHEAD = "9999-12-31T00:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda client: set_data_freshness(client, "a1", AHEAD),
+        lambda client: list(set_data_freshness_of_many(client, ["a1"], AHEAD)),
+        lambda client: list(set_data_freshness_by_id(client, {"a1": AHEAD})),
+        lambda client: upsert_data_asset(client, {"id": "a1", "dataFreshness": AHEAD}),
+        lambda client: patch_data_asset(client, "a1", changes={"dataFreshness": AHEAD}),
+        lambda client: sync_data_assets(
+            client, "store", [{"technicalName": "a1", "appType": "app", "dataFreshness": AHEAD}]
+        ),
+    ],
+)
+def test_an_instant_far_in_the_future_is_refused(
+    client: QlikCloudClient, sandbox: Sandbox, write: Callable[[QlikCloudClient], Any]
+) -> None:
+    with pytest.raises(QlikValidationError, match="more than a day ahead"):
+        write(client)
+
+    assert not sandbox.journal.requests()
+
+
+def test_an_instant_in_the_future_that_is_meant(client: QlikCloudClient, sandbox: Sandbox) -> None:
+    set_data_freshness(client, "a1", AHEAD, allow_future=True)
+    list(set_data_freshness_of_many(client, ["a2"], AHEAD, allow_future=True))
+
+    assert freshness(sandbox, "a1") == freshness(sandbox, "a2") == AHEAD
+
+
+def test_only_a_patch_clears_the_freshness(client: QlikCloudClient, sandbox: Sandbox) -> None:
+    sandbox.touch("a1", dataFreshness=EARLY)
+    wish = {"dataFreshness": None, "description": None}
+
+    assert upsert_data_asset(client, {"id": "a1", **wish}).changed_fields == ("description",)
+    sync_data_assets(client, "store", [{"technicalName": "a1", "appType": "app", **wish}])
+    assert freshness(sandbox, "a1") == EARLY
+
+    patch_data_asset(client, "a1", changes={"dataFreshness": None})
+    assert freshness(sandbox, "a1") is None

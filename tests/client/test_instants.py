@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta, timezone
+import importlib.resources
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from io import BytesIO
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_qlik_assets.client import QlikValidationError
-from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
+from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant, parse_stamp
 
 
 @pytest.mark.parametrize(
@@ -86,6 +88,100 @@ def test_anything_else_is_refused_in_short(value: Any) -> None:
     assert len(str(caught.value)) < 250
 
 
+class Localized(tzinfo):
+    """One offset of a zone, as pytz attaches it: its name is the zone's, its offset that of the datetime."""
+
+    zone = "Europe/Berlin"
+    key = "Europe/Berlin"
+
+    def __init__(self, minutes: int) -> None:
+        self._offset = timedelta(minutes=minutes)
+
+    def utcoffset(self, when: datetime | None) -> timedelta:
+        return self._offset
+
+    def dst(self, when: datetime | None) -> timedelta:
+        return self._offset - timedelta(hours=1)
+
+    def tzname(self, when: datetime | None) -> str:
+        return "CEST"
+
+
+class FixedOffset(Localized):
+    """As pytz.FixedOffset: a zone without a name."""
+
+    zone = key = None  # type: ignore[assignment]
+
+    def dst(self, when: datetime | None) -> timedelta:
+        return timedelta(0)
+
+    def tzname(self, when: datetime | None) -> str:
+        return None  # type: ignore[return-value]
+
+
+class Raises(FixedOffset):
+    def utcoffset(self, when: datetime | None) -> timedelta:
+        raise RuntimeError("no such zone")
+
+
+class NotATime(datetime):
+    """As pandas.NaT: a datetime by its type only."""
+
+    def utcoffset(self) -> timedelta:
+        raise ValueError("NaTType does not support utcoffset")
+
+    def __str__(self) -> str:
+        return "NaT"
+
+
+def zone_without_key() -> ZoneInfo:
+    data = importlib.resources.files("tzdata.zoneinfo.Europe").joinpath("Berlin").read_bytes()
+    return ZoneInfo.from_file(BytesIO(data))
+
+
+REPEATED = datetime(2026, 10, 25, 2, 30)  # noqa: DTZ001 - the hour that Berlin has twice
+
+
+@pytest.mark.parametrize(
+    ("when", "expected"),
+    [
+        (REPEATED.replace(tzinfo=Localized(120)), "2026-10-25T00:30:00.000Z"),
+        (REPEATED.replace(tzinfo=Localized(60)), "2026-10-25T01:30:00.000Z"),
+        (REPEATED.replace(tzinfo=FixedOffset(60)), "2026-10-25T01:30:00.000Z"),
+        (REPEATED.replace(tzinfo=zone_without_key()), "2026-10-25T00:30:00.000Z"),
+        (REPEATED.replace(tzinfo=zone_without_key(), fold=1), "2026-10-25T01:30:00.000Z"),
+        (REPEATED.replace(tzinfo=ZoneInfo("Europe/Berlin"), fold=1), "2026-10-25T01:30:00.000Z"),
+        (pendulum.datetime(2026, 10, 25, 2, 30, tz="Europe/Berlin", fold=0), "2026-10-25T00:30:00.000Z"),
+    ],
+)
+def test_the_offset_is_what_the_datetime_says(when: datetime, expected: str) -> None:
+    assert format_instant(parse_instant(when)) == expected
+
+
+@pytest.mark.parametrize(
+    ("when", "shown"),
+    [
+        (NotATime(2026, 1, 1, tzinfo=UTC), "'NaT'"),
+        (REPEATED.replace(tzinfo=Raises(0)), "A datetime"),
+        (datetime(1, 1, 1, tzinfo=FixedOffset(60)), "'0001-01-01 00:00:00"),
+        (datetime(9999, 12, 31, 23, 59, tzinfo=FixedOffset(-60)), "'9999-12-31 23:59:00"),
+    ],
+)
+def test_a_datetime_that_is_no_time_is_named(when: datetime, shown: str) -> None:
+    with pytest.raises(QlikValidationError, match=f"^{shown}.* is not an instant"):
+        parse_instant(when)
+
+
+def test_a_stamp_is_not_far_in_the_future() -> None:
+    now = datetime.now(UTC)
+
+    assert parse_stamp(now + timedelta(hours=23)) > now
+    assert parse_stamp("9999-12-31T23:59:59Z", allow_future=True).year == 9999
+    for late in (now + timedelta(hours=25), "9999-12-31T23:59:59Z"):
+        with pytest.raises(QlikValidationError, match=r"more than a day ahead.*allow_future=True"):
+            parse_stamp(late)
+
+
 def test_a_very_long_fraction_is_cut() -> None:
     assert parse_instant(f"2026-01-31T06:30:00.{'1' * 100_000}Z").microsecond == 111_000
 
@@ -101,4 +197,5 @@ def test_parsing_what_was_formatted_gives_the_same_instant(when: datetime) -> No
     instant = parse_instant(when)
 
     assert parse_instant(format_instant(instant)) == instant
-    assert timedelta(0) <= when - instant < timedelta(milliseconds=1)
+    # Not when - instant: pendulum has another idea of hours that a zone skips.
+    assert timedelta(0) <= when.astimezone(UTC) - instant < timedelta(milliseconds=1)

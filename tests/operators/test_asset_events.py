@@ -202,6 +202,7 @@ def test_a_run_without_events_succeeds_without_a_request(
         ({"qlik_data_asset_ids": "b"}, "qlik_data_asset_ids is a list"),
         ({"qlik_data_asset_ids": ["b", None]}, "not NoneType"),
         ({"qlik_data_asset_id": "b", "data_freshness": "yesterday"}, "not an instant"),
+        ({"qlik_data_asset_id": "b", "data_freshness": "9999-12-31T00:00:00Z"}, "more than a day ahead"),
     ],
 )
 def test_an_event_that_cannot_be_read_fails_the_task_after_the_others_were_stamped(

@@ -8,7 +8,8 @@ from typing import Any
 import pendulum
 import pytest
 
-from airflow_provider_qlik_assets.client.errors import QlikCloudError, QlikNotFoundError
+from airflow_provider_qlik_assets._compat import AirflowFailException
+from airflow_provider_qlik_assets.client.errors import QlikCloudError, QlikNotFoundError, QlikValidationError
 from airflow_provider_qlik_assets.operators.data_assets import QlikUpdateDataFreshnessOperator
 from airflow_provider_qlik_assets.sandbox import Sandbox
 
@@ -110,3 +111,27 @@ def test_result_is_plain_json() -> None:
     assert json.loads(json.dumps(result)) == result
     assert list(result) == ["counts", "results"]
     assert [entry["id"] for entry in result["results"]] == ["a", "b"]
+
+
+AHEAD = "9999-12-31T00:00:00.000Z"
+
+
+def test_an_instant_far_in_the_future_is_refused(qlik_sandbox: Sandbox) -> None:
+    """All right stamps after it would change nothing."""
+    with pytest.raises(QlikValidationError, match="more than a day ahead"):
+        stamp("a", AHEAD)
+
+    templated = QlikUpdateDataFreshnessOperator(
+        task_id="t", data_asset_ids="a", data_freshness="{{ x }}", allow_future="{{ y }}"
+    )
+    templated.render_template_fields({"x": AHEAD, "y": False})
+    with pytest.raises(AirflowFailException, match="more than a day ahead"):
+        templated.execute({})
+    assert not qlik_sandbox.journal.requests()
+
+
+@pytest.mark.parametrize("allow_future", [True, "true"])
+def test_an_instant_in_the_future_that_is_meant(qlik_sandbox: Sandbox, allow_future: Any) -> None:
+    stamp("a", AHEAD, allow_future=allow_future)
+
+    assert freshness(qlik_sandbox)["a"] == AHEAD
