@@ -200,13 +200,13 @@ def test_templates(qlik_sandbox: Sandbox, arguments: dict[str, Any], variables: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"max_deletions": "{{ x }}"}, "max_deletions was rendered to 'None': a guard must not get lost"),
-        ({"max_fraction": "{{ x }}"}, "max_fraction was rendered to 'None': a guard must not get lost"),
-        ({"protected_tags": "{{ x }}"}, "protected_tags is a list of texts; 'None' is none"),
-        ({"delete_unlisted": "{{ x }}"}, "delete_unlisted is true or false"),
-        ({"data_store_id": "{{ y }}"}, "is not an id"),
+        ({"max_deletions": "{{ x }}"}, "max_deletions became 'None'"),
+        ({"max_fraction": "{{ x }}"}, "max_fraction became 'None'"),
+        ({"protected_tags": "{{ x }}"}, "protected_tags became 'None'"),
+        ({"delete_unlisted": "{{ x }}"}, "delete_unlisted became 'None'"),
+        ({"data_store_id": "{{ y }}"}, "data_store_id became ''"),
         ({"data_store_id": "*{{ y }}"}, r"'\*' is not the id of a data store"),
-        ({"data_assets": "{{ x }}"}, "data_assets is a list of data assets"),
+        ({"data_assets": "{{ x }}"}, "data_assets became 'None'"),
         ({"data_assets": "[{{ x }}]"}, "not JSON"),
     ],
 )
