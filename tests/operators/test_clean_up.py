@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik_assets._compat import DAG, AirflowFailException, BaseOperator
-from airflow_provider_qlik_assets.client.errors import QlikNotFoundError, QlikServerError, QlikValidationError
+from airflow_provider_qlik_assets.client.errors import QlikServerError, QlikValidationError
 from airflow_provider_qlik_assets.operators.data_assets import QlikCleanUpDataAssetsOperator
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
 
@@ -292,8 +292,8 @@ def test_an_outage_is_left_to_retries(qlik_sandbox: Sandbox, impatient_conn_id: 
     assert task.execute({})["counts"] == {"deleted": 2}
 
 
-def test_a_data_store_that_does_not_exist_is_left_to_retries(qlik_sandbox: Sandbox) -> None:
-    with pytest.raises(QlikNotFoundError):
+def test_a_data_store_that_does_not_exist_fails_without_retries(qlik_sandbox: Sandbox) -> None:
+    with pytest.raises(AirflowFailException, match="There is no data store with the id nowhere"):
         operator(data_store_ids=["store-1", "nowhere"]).execute({})
 
     assert deleted(qlik_sandbox) == set()

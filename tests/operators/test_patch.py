@@ -7,7 +7,7 @@ import pytest
 
 from airflow_provider_qlik_assets._compat import AirflowFailException
 from airflow_provider_qlik_assets.client import JsonPatchOperation
-from airflow_provider_qlik_assets.client.errors import QlikConflictError, QlikNotFoundError
+from airflow_provider_qlik_assets.client.errors import QlikConflictError
 from airflow_provider_qlik_assets.operators.data_assets import QlikPatchDataAssetOperator
 from airflow_provider_qlik_assets.sandbox import Sandbox
 
@@ -111,8 +111,8 @@ def test_operation_that_does_not_fit_fails_without_retries(qlik_sandbox: Sandbox
     assert writes(qlik_sandbox) == []
 
 
-def test_unknown_id_may_be_retried() -> None:
-    with pytest.raises(QlikNotFoundError, match="nowhere"):
+def test_unknown_id_fails_without_retries() -> None:
+    with pytest.raises(AirflowFailException, match="nowhere"):
         patch(data_asset_id="nowhere", changes={"name": "n"})
 
 

@@ -7,7 +7,6 @@ import pytest
 
 from airflow_provider_qlik_assets._compat import AirflowFailException
 from airflow_provider_qlik_assets.client import DataAsset
-from airflow_provider_qlik_assets.client.errors import QlikNotFoundError
 from airflow_provider_qlik_assets.operators.data_assets import QlikUpsertDataAssetOperator
 from airflow_provider_qlik_assets.sandbox import Sandbox
 
@@ -111,8 +110,8 @@ def test_fails_without_retries_if_it_exists(qlik_sandbox: Sandbox) -> None:
     assert writes(qlik_sandbox) == []
 
 
-def test_unknown_id_may_be_retried() -> None:
-    with pytest.raises(QlikNotFoundError, match="nowhere"):
+def test_unknown_id_fails_without_retries() -> None:
+    with pytest.raises(AirflowFailException, match="nowhere"):
         upsert(data_asset={"id": "nowhere", "name": "n"})
 
 
