@@ -27,6 +27,8 @@ DEFAULT_MAX_WAIT_SECONDS = 3600.0
 _SHORTEST_NEWS_SECONDS = 1.0
 _USED_SHARE = 0.98
 _WINDOW_STRETCH = 1.01
+# Whatever a server asks for, no window of Qlik Cloud's is still used up after that.
+_LONGEST_PENALTY_WINDOWS = 2
 
 
 class Tier(enum.IntEnum):
@@ -144,12 +146,13 @@ class RateLimiter:
         """Take note of a 429: everybody who shares the quota waits, and sends less for a while.
 
         :param tier: tier of the refused request.
-        :param retry_after: seconds that the answer asked to wait.
+        :param retry_after: seconds that the answer asked to wait, of which two windows count at most.
         """
         key, quota = self._shared[tier]
         # Retry-After is in whole seconds, and the hosts that share the quota must not come back as one.
         slack = random.uniform(0.1, 1.0) * quota.window / 300  # noqa: S311 - no secret
-        self._store.penalize(key, quota, max(0.0, retry_after) + slack)
+        penalty = min(max(0.0, retry_after), _LONGEST_PENALTY_WINDOWS * quota.window)
+        self._store.penalize(key, quota, penalty + slack)
 
     def wait_for(self, tier: Tier, requests: int = 1) -> float:
         """Return the expected wait in seconds of requests that would be sent now, without reserving it.

@@ -11,10 +11,10 @@ import contextlib
 import contextvars
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
@@ -23,6 +23,9 @@ from airflow_provider_qlik_assets.catalog.changes import ChangeFeed, Interest, S
 from airflow_provider_qlik_assets.client.errors import QlikApiError, QlikCloudError, QlikRateLimitError
 from airflow_provider_qlik_assets.failures import describe, is_permanent
 from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook
+
+if TYPE_CHECKING:
+    from airflow_provider_qlik_assets.client import QlikCloudClient
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +65,7 @@ class SharedFeed:
         self.news = News()
         self._subscriptions: set[Subscription] = set()
         self._begun = self._ended = self._succeeded = 0  # numbers of polls, from 1
+        self._client: QlikCloudClient | None = None
         self._changed, self._polled, self._hurry = asyncio.Event(), asyncio.Event(), asyncio.Event()
         # It outlives the trigger that came first, so its log is not that trigger's.
         self._task = asyncio.create_task(self._poll_for_ever(), context=contextvars.Context())
@@ -95,9 +99,8 @@ class SharedFeed:
                     self._hurry.clear()
                     self._begun += 1
                     try:
-                        client = await hook.aget_conn()
                         began = loop.time()
-                        snapshot = await poll(client, self._interest())
+                        snapshot = await self._read(hook, poll)
                     except QlikRateLimitError as error:
                         failures += bool(error.url)  # without a URL, nothing was sent
                         wait = self._wait_for_quota(failures, error)
@@ -118,6 +121,18 @@ class SharedFeed:
                     self._polled = asyncio.Event()
             finally:
                 hook.close()
+
+    async def _read(self, hook: QlikCloudHook, poll: Callable[..., Awaitable[Snapshot]]) -> Snapshot:
+        """Poll once; if that is refused for good, once more with the connection as it is by now."""
+        known, self._client = self._client, await hook.aget_conn()
+        try:
+            return await poll(self._client, self._interest())
+        except Exception as error:
+            if self._client is not known or not is_permanent(error):
+                raise
+        hook.close()
+        self._client = await hook.aget_conn()
+        return await poll(self._client, self._interest())
 
     async def _pause(self, seconds: float, *, may_hurry: bool) -> None:
         shortest = min(SHORTEST_INTERVAL_SECONDS, self._interval)
@@ -147,7 +162,8 @@ class SharedFeed:
 
         :param refusals: how many polls in succession Qlik Cloud has refused.
         """
-        wait = self._interval if error.retry_after is None else error.retry_after
+        asked = self._interval if error.retry_after is None else error.retry_after
+        wait = min(asked, _LONGEST_BACK_OFF_SECONDS)
         if error.url and refusals > 1:
             wait = self._back_off(refusals - 1, error)
         if not self.news.wait:
@@ -165,6 +181,7 @@ class SharedFeed:
     def _back_off(self, failures: int, error: Exception) -> float:
         longest = min(_LONGEST_BACK_OFF_SECONDS, self._interval * 2.0 ** min(failures, 10))
         asked = (error.retry_after if isinstance(error, QlikApiError) else None) or 0.0
+        asked = min(asked, _LONGEST_BACK_OFF_SECONDS)
         return max(self._interval, asked, random.uniform(0, longest))  # noqa: S311 - jitter
 
     def _interest(self) -> Interest:

@@ -207,6 +207,13 @@ def test_429_holds_all_sharers_back(world: World) -> None:
     assert world.limiter().wait_for(Tier.ONE) == 0.0
 
 
+def test_no_429_holds_anybody_back_for_longer_than_two_windows(world: World) -> None:
+    limiter = world.limiter()
+    limiter.penalize(Tier.TWO, 86_400.0)
+
+    assert limiter.wait_for(Tier.TWO) < 2 * 101.0 + 1.0
+
+
 def test_429_slows_the_time_after_it(world: World) -> None:
     limiter = world.limiter()
     for _ in range(9):

@@ -93,11 +93,46 @@ async def test_missing_asset_advises_missing_ok(make_trigger: MakeTrigger, until
 async def test_error_keeps_what_was_read_before(
     make_trigger: MakeTrigger, qlik_sandbox: Sandbox, until_done: Run
 ) -> None:
-    qlik_sandbox.add_fault(Fault(kind="status", status=401, skip=2))
+    qlik_sandbox.add_fault(Fault(kind="status", status=401, skip=2, times=None))
 
     event = await until_done(make_trigger())
 
     assert (event["status"], event["freshness"]) == ("error", {"a": "2026-01-01T00:00:00.000Z"})
+
+
+async def test_a_key_that_is_replaced_meanwhile_ends_no_wait(
+    make_trigger: MakeTrigger,
+    qlik_sandbox: Sandbox,
+    until_done: Run,
+    set_connection: Callable[..., str],
+) -> None:
+    waiting = asyncio.create_task(until_done(make_trigger()))
+    while len(qlik_sandbox.journal.requests()) < 2:
+        await asyncio.sleep(0.01)
+    set_connection(host=qlik_sandbox.url, login=qlik_sandbox.client_id, password=qlik_sandbox.client_secret)
+    qlik_sandbox.add_fault(Fault(kind="revoke_token"))
+    while not qlik_sandbox.journal.requests(path="/oauth/token"):
+        await asyncio.sleep(0.01)
+        assert not waiting.done(), waiting.result()
+    qlik_sandbox.touch("a", dataFreshness=FRESH)
+
+    assert (await waiting)["status"] == "success"
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_no_server_stops_the_polls_for_long(
+    make_trigger: MakeTrigger,
+    qlik_sandbox: Sandbox,
+    for_a_while: Run,
+    status: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    qlik_sandbox.add_fault(Fault(kind="status", status=status, headers={"Retry-After": "86400"}))
+
+    with caplog.at_level(logging.INFO, logger="airflow_provider_qlik_assets"):
+        await for_a_while(make_trigger(), 1)
+
+    assert "Polling again in about 600 s." in caplog.text
 
 
 @pytest.mark.parametrize("status", [429, 503])
