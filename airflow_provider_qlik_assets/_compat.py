@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,19 @@ def __getattr__(name: str) -> Any:
         else:
             return found
     raise ImportError(f"This Airflow has no {name}: {'; '.join(problems)}")
+
+
+def first_poke_at(sensor: BaseSensorOperator, context: Context) -> datetime | None:
+    """Return when a sensor in reschedule mode was poked first; ``None`` if that is now."""
+    ti: Any = context["ti"]
+    first: datetime | None
+    if hasattr(ti, "get_first_reschedule_date"):
+        first = ti.get_first_reschedule_date(context)
+    else:  # Airflow 2
+        first_try = (ti.max_tries or 0) - (sensor.retries or 0) + 1
+        look_up = import_module("airflow.sensors.base")._orig_start_date
+        first = look_up(ti.dag_id, ti.task_id, ti.run_id, ti.map_index, first_try)
+    return first
 
 
 async def get_async_connection(conn_id: str, hook: BaseHook) -> Connection:

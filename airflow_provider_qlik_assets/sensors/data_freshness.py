@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import pendulum
@@ -22,6 +22,7 @@ from airflow_provider_qlik_assets._compat import (
     BaseSensorOperator,
     PokeReturnValue,
     conf,
+    first_poke_at,
     get_listener_manager,
 )
 from airflow_provider_qlik_assets.arguments import (
@@ -56,9 +57,12 @@ if TYPE_CHECKING:
 # The trigger keeps the time-out itself; Airflow's own is the net below it.
 _TIMEOUT_MARGIN = timedelta(minutes=5)
 _SHORTEST_POLL_SECONDS = 1.0
-# After a 429 requests are spaced for a while; a poke that takes several has to get through all the same.
-_LONGEST_PACING_SECONDS = 1.0
+# After a 429 requests are spaced for a while; a poke that takes several has to get through all the same,
+# unless the trigger polls for it.
+_LONGEST_PACING_SECONDS = 10.0
+_LONGEST_PACING_SECONDS_BEFORE_DEFERRING = 1.0
 _LONGEST_SHORT_WAIT_SECONDS = 60.0
+_LONGEST_WAIT_FOR_QUOTA_SECONDS = 600.0
 
 
 class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
@@ -132,8 +136,8 @@ class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Poll once on the worker; then wait in the triggerer if deferrable, otherwise here."""
-        self._poll_until = time.monotonic() + self.timeout
         with self._lenient():
+            self._poll_until = time.monotonic() + self.timeout - self._seconds_since_first_poke(context)
             return self._defer(context) if self.deferrable else super().execute(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -152,7 +156,7 @@ class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
             hook = QlikCloudHook(self.qlik_conn_id)
             try:
                 left = self._seconds_left()
-                with _impatient(hook.get_conn(), left) as client:
+                with self._impatient(hook.get_conn(), left) as client:
                     freshness = condition.read(client, until=time.monotonic() + left)
             except QlikNotFoundError as error:
                 raise AirflowFailException(f"{error} {MISSING_ADVICE}") from error
@@ -236,6 +240,8 @@ class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
             return False
         if self._post_execute_hook is not None or get_listener_manager().has_listeners:
             return False
+        if self.map_index_template is not None:
+            return False
         if self.do_xcom_push and (
             self.multiple_outputs
             or any(self.iter_mapped_dependants())
@@ -252,12 +258,27 @@ class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
     ) -> float:
         """Return the seconds until the next poke, which is not later than the time-out.
 
-        A poke that had to wait for the rate limit is made up for as soon as that allows.
+        A poke that had to wait for the rate limit is made up for as soon as that allows, and not before.
         """
         interval = super()._get_next_poke_interval(started_at, run_duration, poke_count)
         if self._poll_again_in is not None:
-            interval = min(interval, max(_SHORTEST_POLL_SECONDS, self._poll_again_in))
+            allowed = min(self._poll_again_in, _LONGEST_WAIT_FOR_QUOTA_SECONDS)
+            interval = max(_SHORTEST_POLL_SECONDS, allowed)
         return max(0.0, min(interval, self.timeout - run_duration()))
+
+    def _seconds_since_first_poke(self, context: Context) -> float:
+        first = first_poke_at(self, context) if self.reschedule and not self.deferrable else None
+        return 0.0 if first is None else (datetime.now(UTC) - first).total_seconds()
+
+    def _impatient(self, client: QlikCloudClient, seconds: float) -> QlikCloudClient:
+        """Return a client that neither repeats nor waits, and gives up a request after some seconds."""
+        connect, read = client.timeout
+        pacing = _LONGEST_PACING_SECONDS_BEFORE_DEFERRING if self.deferrable else _LONGEST_PACING_SECONDS
+        return client.with_options(
+            retry=RetryPolicy(max_retries=0, max_retry_wait=0.0),
+            max_rate_limit_wait=min(pacing, seconds, client.max_rate_limit_wait),
+            timeout=(min(connect, seconds), min(read, seconds)),
+        )
 
     def _seconds_left(self) -> float:
         """Return the seconds that a poke may take; one at the very end gets a moment, too."""
@@ -312,13 +333,3 @@ class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
 
 def _check_some_ids(data_asset_ids: Any) -> None:
     FreshnessCondition.parse(as_ids(data_asset_ids, "data_asset_ids"), pendulum.now("UTC"))
-
-
-def _impatient(client: QlikCloudClient, seconds: float) -> QlikCloudClient:
-    """Return a client that neither repeats nor waits, and gives up a request after some seconds."""
-    connect, read = client.timeout
-    return client.with_options(
-        retry=RetryPolicy(max_retries=0, max_retry_wait=0.0),
-        max_rate_limit_wait=min(_LONGEST_PACING_SECONDS, client.max_rate_limit_wait),
-        timeout=(min(connect, seconds), min(read, seconds)),
-    )

@@ -162,6 +162,7 @@ def test_the_triggerer_ends_a_task_that_only_waits(make_sensor: MakeSensor) -> N
         {"outlets": [Asset("qlik-orders")]},
         {"multiple_outputs": True},
         {"post_execute": lambda *_: None},
+        {"map_index_template": "{{ task.task_id }}"},
         {"on_success_callback": lambda *_: None},
         {"on_success_callback": [lambda *_: None]},
         {"default_args": {"on_success_callback": lambda *_: None}},

@@ -97,6 +97,44 @@ def test_a_real_run_ends_in_time(
     assert time.monotonic() - poke.arrived < 15  # some of it is Airflow's
 
 
+def test_a_request_that_hangs_ends_in_time_in_a_later_process_too(
+    make_sensor: Any, qlik_sandbox: Sandbox, run_dag: RunDag
+) -> None:
+    qlik_sandbox.add_fault(Fault(kind="delay", seconds=40, times=None, skip=2))
+    with DAG("hangs_later", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None) as dag:
+        make_sensor(mode="reschedule", timeout=12)
+
+    assert run_dag(dag).state == "failed"
+    ended = time.monotonic()
+    first, _, hangs = qlik_sandbox.journal.requests()
+    assert hangs.arrived - first.arrived > 1.5
+    assert ended - first.arrived < 12 + 5  # some of it is Airflow's
+
+
+def test_a_poke_is_not_made_before_the_rate_limit_allows_it(
+    make_sensor: Any, qlik_sandbox: Sandbox, caplog: pytest.LogCaptureFixture, capsys: Any
+) -> None:
+    qlik_sandbox.add_fault(REFUSAL)
+
+    with caplog.at_level(logging.INFO), pytest.raises(AirflowSensorTimeout):
+        make_sensor(poke_interval=0).execute({})
+
+    log = caplog.text + capsys.readouterr().out
+    assert log.count("It is polled again.") == 2  # what was refused, and the last look at the time-out
+
+
+def test_many_ids_are_read_although_requests_are_spaced(
+    make_sensor: Any, qlik_sandbox: Sandbox, set_connection: Callable[..., str]
+) -> None:
+    set_connection(host=qlik_sandbox.url, password=qlik_sandbox.api_key, extra={"tier1_limit": 400})
+    ids = ["x", "y", "z"]
+    for key in ids:
+        qlik_sandbox.add_asset(id=key, technicalName=key, dataFreshness=FRESH)
+    qlik_sandbox.add_fault(Fault(kind="status", status=429, headers={"Retry-After": "1"}))
+
+    assert make_sensor(data_asset_ids=ids, timeout=20).execute({})["freshness"] == dict.fromkeys(ids, FRESH)
+
+
 def test_the_time_out_comes_before_the_next_poke(make_sensor: Any, seconds: Any) -> None:
     with pytest.raises(AirflowSensorTimeout):
         make_sensor(poke_interval=60, timeout=1).execute({})
