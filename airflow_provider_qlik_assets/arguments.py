@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set, ValuesView
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set, ValuesView
 from datetime import date, timedelta
 from typing import Any
 
@@ -41,11 +41,11 @@ def templatable(value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Return a rendered value as plain dicts and lists."""
+    """Return a rendered value as plain dicts and lists; the output of a mapped task is a sequence, too."""
     value = templatable(value)
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         return [plain(item) for item in value]
     return value
 

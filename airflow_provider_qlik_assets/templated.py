@@ -14,6 +14,8 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
+from jinja2 import Undefined
+
 from airflow_provider_qlik_assets.arguments import from_rendered, has_template, is_known, plain, templatable
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, first_few, shorten
 
@@ -21,6 +23,7 @@ _FRESHNESS = frozenset({"dataFreshness", "data_freshness"})
 # Empty text in place of these is nothing, too.
 _REQUIRED = _FRESHNESS | {"id"}
 _CONTAINERS = (list, tuple)
+_PACKAGE = __name__.partition(".")[0]
 # Stands for what another task returned as the argument of a mapped task.
 _MAPPED = object()
 
@@ -44,8 +47,9 @@ class TemplatedArguments:
     def _is_in_dag_file(self) -> bool:
         """Return whether the DAG file gives all arguments, so that they can be checked when it is parsed.
 
-        Otherwise this is what Airflow makes of a mapped task when it runs, and some of them may be data.
-        Objects in which Airflow would not find templates are replaced, in the DAG file only.
+        Otherwise this is what Airflow makes of a mapped task when it runs, and some of them may be data; or
+        the DAG sets what templates look like. Objects in which Airflow would not find templates are replaced,
+        in the DAG file only.
 
         :raises QlikValidationError: if there is a template where Airflow renders none.
         """
@@ -56,7 +60,7 @@ class TemplatedArguments:
             if (value := templatable(given)) is not given:
                 setattr(self, field, value)
             _check_keys(value, self._argument_name(field))
-        return True
+        return not self._has_other_marks()
 
     def _do_render_template_fields(
         self, parent: Any, template_fields: Iterable[str], context: Any, jinja_env: Any, seen_oids: set[int]
@@ -66,7 +70,7 @@ class TemplatedArguments:
             written = {}
             for field in self._fields():
                 value = getattr(self, field)
-                if self._is_returned(field, value):
+                if self._is_returned(field, value, context):
                     written[field] = _MAPPED
                 else:
                     written[field] = templatable(value)
@@ -80,6 +84,8 @@ class TemplatedArguments:
     def _check_rendered(self) -> None:
         """Check that no template of the DAG file became nothing; call it before anything is sent.
 
+        Sequences that Airflow fetches item by item, such as the output of a mapped task, are fetched here.
+
         :raises QlikValidationError: naming the arguments, and the values in them.
         """
         lost: list[str] = []
@@ -90,7 +96,8 @@ class TemplatedArguments:
                 is_document=field in self.document_fields,
                 keeps_freshness=self.keeps_freshness and field in self.document_fields,
             )
-            value = getattr(self, field)
+            value = plain(getattr(self, field))
+            setattr(self, field, value)
             lost += search.lost(written, value if isinstance(written, Mapping) else _parsed(value), name)
         if lost:
             raise QlikValidationError(
@@ -104,13 +111,22 @@ class TemplatedArguments:
         """Return a rendered argument as plain dicts and lists; JSON text is parsed."""
         return from_rendered(plain(getattr(self, field)), self._argument_name(field))
 
+    def _has_other_marks(self) -> bool:
+        """Return whether the DAG sets what templates look like, so that they cannot be told from text."""
+        options = self.dag.jinja_environment_kwargs if self.has_dag() else None  # type: ignore[attr-defined]
+        return any(name.endswith(("_string", "_prefix")) for name in options or {})
+
     def _argument_name(self, field: str) -> str:
         return self.argument_names.get(field, field)
 
     def _fields(self) -> list[str]:
-        return [field for field in self.template_fields if hasattr(self, field)]
+        """Return the template fields of the operator, without those that a user's subclass adds."""
+        kind: Any = next(kind for kind in type(self).__mro__ if kind.__module__.partition(".")[0] == _PACKAGE)
+        return [
+            field for field in kind.template_fields if field in self.template_fields and hasattr(self, field)
+        ]
 
-    def _is_returned(self, field: str, value: Any) -> bool:
+    def _is_returned(self, field: str, value: Any, context: Any) -> bool:
         """Return whether another task returned an argument; if that cannot be told, it counts as returned."""
         if not getattr(self, "_BaseOperator__from_mapped", False):
             return False
@@ -122,7 +138,7 @@ class TemplatedArguments:
             return True
         if isinstance(rows, Mapping):
             return hasattr(rows.get(name), "resolve")
-        if not hasattr(rows, "resolve") and not any(hasattr(row, "resolve") for row in rows):
+        if not hasattr(rows, "resolve") and not hasattr(rows[context["ti"].map_index], "resolve"):
             return False
         given = getattr(self, "_BaseOperator__init_kwargs", {name: value})
         dag_defaults = self.dag.default_args or {}  # type: ignore[attr-defined]
@@ -163,7 +179,7 @@ class _Search:
             if isinstance(value, _CONTAINERS):
                 for index, (item, new) in enumerate(zip(written, value, strict=False)):
                     yield from self.lost(item, new, f"{path}[{index}]", in_properties=inside)
-        elif not is_known(written):
+        elif not is_known(written) or (isinstance(written, str) and value != written):
             yield from self._nothing(value, path, key, in_properties=in_properties)
 
     def _nothing(self, value: Any, path: str, key: Any, *, in_properties: bool) -> Iterator[str]:
@@ -176,7 +192,11 @@ class _Search:
         elif isinstance(value, (*_CONTAINERS, set, frozenset)):
             for index, item in enumerate(value):
                 yield from self._nothing(item, f"{path}[{index}]", None, in_properties=inside)
-        elif value is None or (isinstance(value, str) and self._means_nothing(value, key, inside)):
+        elif (
+            value is None
+            or isinstance(value, Undefined)
+            or (isinstance(value, str) and self._means_nothing(value, key, inside))
+        ):
             yield f"{path} became {value!r}"
 
     def _means_nothing(self, text: str, key: Any, in_properties: bool) -> bool:
@@ -186,7 +206,7 @@ class _Search:
 
 def _parsed(value: Any) -> Any:
     """Return what JSON text holds; anything else as it is."""
-    if isinstance(value, str) and value.strip().startswith(("[", "{")):
+    if isinstance(value, str) and (value.strip().startswith(("[", "{")) or value.strip() == "null"):
         try:
             return json.loads(value)
         except ValueError:

@@ -11,7 +11,7 @@ import pendulum
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, shorten
 
 # RFC 3339, and a blank in place of the "T" as str() of a datetime writes it.
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:[0-5]\d)", re.ASCII)
 
 _FURTHEST_AHEAD = timedelta(days=1)
 
