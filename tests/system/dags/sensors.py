@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from airflow_provider_qlik_assets._compat import DAG
+from records import record
+
+from airflow_provider_qlik_assets._compat import DAG, task
 from airflow_provider_qlik_assets.sensors.data_freshness import QlikDataFreshnessSensor
 
 ARGUMENTS = {
@@ -16,9 +18,15 @@ ARGUMENTS = {
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 with DAG("many", start_date=START, schedule=None):
-    QlikDataFreshnessSensor.partial(task_id="wait", timeout=600, **ARGUMENTS).expand(
+    wait = QlikDataFreshnessSensor.partial(task_id="wait", timeout=600, **ARGUMENTS).expand(
         data_asset_ids=[[f"table-{number}"] for number in range(50)]
     )
+
+    @task
+    def receive(results, run_id: str) -> None:
+        record(run_id, "results", list(results))
+
+    receive(wait.output)
 
 with DAG("in_vain", start_date=START, schedule=None):
     QlikDataFreshnessSensor(task_id="missing", data_asset_ids="nowhere", timeout=600, **ARGUMENTS)

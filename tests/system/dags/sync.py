@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from airflow_provider_qlik_assets._compat import DAG
+from records import record
+
+from airflow_provider_qlik_assets._compat import DAG, task
 from airflow_provider_qlik_assets.operators.data_assets import QlikSyncDataAssetsOperator
 
 with DAG("sync", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None):
-    QlikSyncDataAssetsOperator(
+    sync = QlikSyncDataAssetsOperator(
         task_id="sync",
         qlik_conn_id="qlik_few_writes",
         data_store_id="synced",
@@ -16,3 +18,9 @@ with DAG("sync", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None):
         deferrable=True,
         retries=3,
     )
+
+    @task
+    def receive(result, run_id: str) -> None:
+        record(run_id, "result", result)
+
+    receive(sync.output)

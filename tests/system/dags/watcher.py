@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from airflow.sdk import DAG, Asset, AssetWatcher, task
+from records import record
 
 from airflow_provider_qlik_assets.triggers.data_freshness import QlikDataFreshnessEventTrigger
 
@@ -27,8 +28,7 @@ watched = Asset(
 with DAG("watcher", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=[watched]):
 
     @task
-    def received(triggering_asset_events) -> list[dict]:
-        """Return what the events of this run say."""
-        return [event.extra["payload"] for event in triggering_asset_events[watched]]
+    def receive(run_id: str, triggering_asset_events) -> None:
+        record(run_id, "payloads", [event.extra["payload"] for event in triggering_asset_events[watched]])
 
-    received()
+    receive()
