@@ -131,8 +131,7 @@ def test_attempts_are_bounded_if_others_always_change_it(
 
     assert len(qlik_sandbox.journal.requests("PATCH")) == 20
     assert "name" not in qlik_sandbox.assets["a"]
-    assert len(sleeps) == 19
-    assert all(0 <= pause <= 2 for pause in sleeps)
+    assert 0 < sum(sleeps) <= 19 * 2
 
 
 def test_a_data_asset_without_version_is_not_written(qlik_sandbox: Sandbox, client: QlikCloudClient) -> None:
