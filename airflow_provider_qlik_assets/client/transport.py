@@ -211,8 +211,7 @@ class Transport:
                     f"{method} {url}: the body is not JSON; look for NaN or infinity in 'properties'."
                 ) from None
             self._stop_flag.check(not_sent)
-            self._limiter.acquire(request.tier)
-            self._stop_flag.check(not_sent)
+            self._limiter.acquire(request.tier)  # a wait ends by the flag, too; a grant is not thrown away
             with AnswerDeadline(sum(self._timeout)) as exchange:
                 response, content = self._exchange(prepared, exchange, shown=f"{method} {url}")
                 if not response.is_redirect:
