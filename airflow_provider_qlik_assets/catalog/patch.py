@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_qlik_assets.catalog.guarded import change
 from airflow_provider_qlik_assets.catalog.overlay import overlay
@@ -84,6 +84,9 @@ def check_patch(
             parse_stamp(wish.data_freshness)
         return wish, []
     parsed = [_always_possible(operation) for operation in parse_operations(operations or [])]
+    for operation in parsed:
+        if operation.op == "add" and operation.path == "/dataFreshness" and operation.value is not None:
+            parse_stamp(cast("str", operation.value))
     if all(operation.op == "test" for operation in parsed):
         raise QlikValidationError("The patch holds only tests, so it changes nothing.")
     return None, parsed

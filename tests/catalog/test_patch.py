@@ -165,6 +165,17 @@ def test_operations_are_applied_as_they_are(sandbox: Sandbox, client: QlikCloudC
     assert sandbox.assets["a1"]["tags"] == ["a"]
 
 
+@pytest.mark.parametrize("name", ["add", "replace"])
+@pytest.mark.parametrize("instant", ["9999-12-31T00:00:00Z", "yesterday", 5])
+def test_operations_set_no_freshness_that_is_no_stamp(
+    sandbox: Sandbox, client: QlikCloudClient, name: str, instant: Any
+) -> None:
+    with pytest.raises(QlikValidationError, match=r"more than a day ahead|instant"):
+        patch_data_asset(client, "a1", operations=[op(name, "/dataFreshness", instant)])
+
+    assert not writes(sandbox)
+
+
 def test_a_data_asset_that_does_not_exist_is_an_error(client: QlikCloudClient) -> None:
     with pytest.raises(QlikNotFoundError):
         patch_data_asset(client, "nowhere", changes={"name": "n"})
