@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import importlib.util
 import json
 import os
 import shutil
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.stored_dag import store
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets._compat import DAG
@@ -87,23 +88,7 @@ def run_dag(airflow_db: None) -> Callable[..., Any]:
         # Airflow's own deprecations, in the database and in what a task run imports.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _store(dag)
+            store(dag)
             return dag.test(run_conf=conf)
 
     return run
-
-
-def _store(dag: DAG) -> None:
-    """Put a Dag into the database, without which Airflow does not run it from 3.1 on."""
-    for home in ("airflow.dag_processing.dagbag", "airflow.models.dagbag"):
-        module = importlib.import_module(home) if importlib.util.find_spec(home) else None
-        if hasattr(module, "sync_bag_to_db"):
-            break
-    else:  # Airflow 2.11 and 3.0
-        return
-    from airflow.dag_processing.bundles.manager import DagBundlesManager  # noqa: PLC0415
-
-    bag = module.DagBag(dag_folder=os.devnull)
-    bag.bag_dag(dag)
-    DagBundlesManager().sync_bundles_to_db()
-    module.sync_bag_to_db(bag, "dags-folder", None)

@@ -7,7 +7,6 @@ its handler of SIGTERM.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import warnings
 from datetime import UTC, datetime, timedelta
@@ -18,20 +17,15 @@ warnings.simplefilter("ignore")
 from airflow_provider_qlik_assets._compat import DAG  # noqa: E402
 from airflow_provider_qlik_assets.operators import data_assets  # noqa: E402
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.stored_dag import store  # noqa: E402
+
 name, arguments = sys.argv[1], json.loads(sys.argv[2])
 if "execution_timeout" in arguments:
     arguments["execution_timeout"] = timedelta(seconds=arguments["execution_timeout"])
 with DAG("killed", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None) as dag:
     getattr(data_assets, name)(task_id="task", **arguments)
 
-try:
-    from airflow.dag_processing.bundles.manager import DagBundlesManager
-    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
-except ImportError:  # Airflow 2
-    pass
-else:
-    bag = DagBag(dag_folder=os.devnull, bundle_path=Path(os.devnull), bundle_name="dags-folder")
-    bag.bag_dag(dag)
-    DagBundlesManager().sync_bundles_to_db()
-    sync_bag_to_db(bag, "dags-folder", None)
+store(dag)
 dag.test()
