@@ -14,6 +14,7 @@ from airflow_provider_qlik_assets.client import (
     QlikStoppedError,
     RateLimits,
 )
+from airflow_provider_qlik_assets.client.rate_limit_stores.memory import MemoryStore
 from airflow_provider_qlik_assets.client.stopping import StopFlag
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
 
@@ -55,7 +56,7 @@ def test_a_stopped_client_stops_the_copies_with_a_flag_of_their_own(connect: Con
 
 
 def test_a_wait_for_the_quota_ends(sandbox: Sandbox, connect: Connect) -> None:
-    client = connect(rate_limit_store="memory:", sleep=time.sleep, rate_limits=RateLimits(tier1_limit=1))
+    client = connect(rate_limit_store=MemoryStore(), sleep=time.sleep, rate_limits=RateLimits(tier1_limit=1))
     client.me()
     stopped_soon(client)
     begin = time.monotonic()
@@ -69,7 +70,7 @@ def test_a_wait_for_the_quota_ends(sandbox: Sandbox, connect: Connect) -> None:
 
 def test_who_is_stopped_leaves_the_queue(connect: Connect) -> None:
     limits = RateLimits(tier1_limit=1, window=60)
-    client = connect(rate_limit_store="memory:", sleep=time.sleep, rate_limits=limits)
+    client = connect(rate_limit_store=MemoryStore(), sleep=time.sleep, rate_limits=limits)
     client.me()
     with client.with_options(stop_flag=StopFlag()) as waiting:
         stopped_soon(waiting)
