@@ -55,11 +55,18 @@ def delete_data_assets(
 
 
 def delete_by_id(
-    client: QlikCloudClient, data_asset_ids: Iterable[str], guards: DeletionGuards, *, dry_run: bool = False
+    client: QlikCloudClient,
+    data_asset_ids: Iterable[str],
+    guards: DeletionGuards,
+    *,
+    dry_run: bool = False,
+    patient: QlikCloudClient | None = None,
 ) -> Iterator[Result]:
     """Delete data assets as :func:`delete_data_assets` does.
 
     :param guards: how many may be deleted.
+    :param patient: a client that may wait longer, for the reads after the first one: if those of more than a
+        window allows were begun anew after each wait, they would never come to an end.
     :return: ``deleted`` or ``missing`` for each id, as they come.
     :raises QlikCloudError: saying how many were deleted.
     """
@@ -67,12 +74,14 @@ def delete_by_id(
     found: dict[str, DataAsset] = {}
     missing: list[str] = []
     progress = deletions(len(ids))
+    reader = client
     try:
         for data_asset_id in ids:
             try:
-                found[data_asset_id] = client.get_data_asset(data_asset_id)
+                found[data_asset_id] = reader.get_data_asset(data_asset_id)
             except QlikNotFoundError:
                 missing.append(data_asset_id)
+            reader = patient or client
     except BaseException as error:
         progress.ended_early(error)
         raise
@@ -153,10 +162,21 @@ def _delete_chunk(client: QlikCloudClient, ids: list[str]) -> set[str]:
                 raise
             left = existing
         except QlikCloudError as error:
-            if not outcome_is_unknown(error) or client.existing_ids(left):
+            if not outcome_is_unknown(error) or _exist(client, left, unless=error):
                 raise
             break
     return set(ids) - set(left)
+
+
+def _exist(client: QlikCloudClient, ids: list[str], *, unless: QlikCloudError) -> bool:
+    """Return whether some data assets exist.
+
+    :param unless: the error that is raised if nobody can tell, because it says that they may be deleted.
+    """
+    try:
+        return bool(client.existing_ids(ids))
+    except QlikCloudError as error:
+        raise unless from error
 
 
 def _chunks(ids: list[str]) -> Iterator[list[str]]:

@@ -101,7 +101,9 @@ def change(
                 http_status=200,
             )
         try:
-            after = client.patch_data_asset(data_asset_id, [test_version(current.version), *operations])
+            after = client.patch_data_asset(
+                data_asset_id, [test_version(current.version), *operations], current=current
+            )
         except QlikCloudError as error:
             if outcome_is_unknown(error):
                 unsettled = _Attempt(current, operations)

@@ -7,11 +7,12 @@ each deletes only what it has just created itself.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -142,13 +143,26 @@ class Sync:
             unconfirmed = self._write(to_do)
             if not unconfirmed:
                 break
-            to_do = self._confirm(unconfirmed)
+            with self._saying_what_was_written():
+                to_do = self._confirm(unconfirmed)
         if self._failures:
             if plan.to_delete:
                 logger.warning("Nothing was deleted, because not all that is wished could be written.")
             raise QlikPartialFailureError(self._failures, total=len(self._wishes))
-        self._delete(plan)
+        with self._saying_what_was_written():
+            self._delete(plan)
         return self.results
+
+    @contextlib.contextmanager
+    def _saying_what_was_written(self) -> Iterator[None]:
+        """Let an error after the writes begin with their number."""
+        try:
+            yield
+        except QlikCloudError as error:
+            written = sum(result.action in {"created", "updated"} for result in self._wished.values())
+            if written:
+                error.add_progress(f"{written:,} written.")
+            raise
 
     def _accept(self, plan: Plan) -> None:
         """Note what is there already, and remove younger duplicates that were created here."""

@@ -63,7 +63,8 @@ def upsert_data_asset(
 
     :param asset: the wish; ``data_store_info.id``, ``technical_name`` and ``app_type`` to create one.
     :param if_exists: what to do if it exists: ``update`` it, ``skip`` it, or ``fail``.
-    :param created_before: id of the data asset that an earlier part of the same work has created.
+    :param created_before: id of the data asset that an earlier part of the same work has created; it counts
+        only if it has the data store and the name of the wish.
     :param on_created: called right after a data asset was created, before it is looked up again.
     :return: ``created``, ``updated``, ``unchanged`` or ``skipped``.
     :raises QlikDataAssetExistsError: if it exists and ``if_exists`` is ``fail``.
@@ -72,9 +73,11 @@ def upsert_data_asset(
     wish = check_upsert(asset, if_exists)
     current: DataAsset | None = None
     created = False
-    if created_before is not None:
+    if created_before is not None and wish.id is None:
         with contextlib.suppress(QlikNotFoundError):
-            created, current = _keep_one(client, wish, client.get_data_asset(created_before))
+            before = client.get_data_asset(created_before)
+            if (before.store_id, before.technical_name) == (wish.store_id, wish.technical_name):
+                created, current = _keep_one(client, wish, before)
     if current is None:
         current = client.get_data_asset(wish.id) if wish.id is not None else _find(client, wish)
     if current is None:

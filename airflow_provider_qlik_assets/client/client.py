@@ -27,6 +27,7 @@ from airflow_provider_qlik_assets.client.errors import (
 )
 from airflow_provider_qlik_assets.client.json_patch import (
     JsonPatchOperation,
+    effective_operations,
     holds_already,
     is_safe_to_repeat,
     parse_operations,
@@ -53,6 +54,7 @@ ME_PATH = "/api/v1/users/me"
 # How tenants may refuse a stale version or a failed test.
 _REFUSED = (QlikConflictError, QlikBadRequestError)
 
+_SET_BY_A_WRITE = frozenset({"version", "lastModifiedBy", "lastModifiedTime"})
 _TRANSPORT_OPTIONS = ("retry", "timeout", "verify", "proxies", "user_agent", "stop_flag")
 
 DEFAULT_TIMEOUT = (10.0, 60.0)
@@ -240,7 +242,11 @@ class QlikCloudClient:
         return answer.document or self.get_data_asset(data_asset_id)
 
     def patch_data_asset(
-        self, data_asset_id: str, operations: Iterable[JsonPatchOperation | Mapping[str, Any]]
+        self,
+        data_asset_id: str,
+        operations: Iterable[JsonPatchOperation | Mapping[str, Any]],
+        *,
+        current: DataAsset | None = None,
     ) -> DataAsset:
         """Send one JSON Patch (``PATCH /api/v1/data-assets/{id}``).
 
@@ -252,7 +258,10 @@ class QlikCloudClient:
 
         :param data_asset_id: id of the data asset.
         :param operations: RFC 6902 operations.
-        :return: the data asset afterwards (read again if the answer did not hold it).
+        :param current: the data asset on which the operations are based, if they ``test`` its version. An
+            answer without the new document is then not followed by a read.
+        :return: the data asset afterwards. If the answer did not hold it, it is read again, or is ``current``
+            with the operations applied, without the version and the last modification, which only Qlik knows.
         :raises QlikValidationError: if an operation is malformed; nothing was sent.
         :raises QlikConflictError: if a ``test`` failed.
         """
@@ -268,10 +277,13 @@ class QlikCloudClient:
                 parse=_written(path, data_asset_id),
             )
         except _REFUSED as refused:
-            current = self._after_own_change(refused, data_asset_id)
-            if current is None or not holds_already(current.to_json(), parsed):
+            found = self._after_own_change(refused, data_asset_id)
+            if found is None or not holds_already(found.to_json(), parsed):
                 raise
-            return current
+            return found
+        if answer.document is None and current is not None:
+            after = effective_operations(current.to_json(), parsed)[1]
+            return DataAsset.from_json({key: after[key] for key in after if key not in _SET_BY_A_WRITE})
         return answer.document or self.get_data_asset(data_asset_id)
 
     def delete_data_assets(self, data_asset_ids: Iterable[str]) -> None:

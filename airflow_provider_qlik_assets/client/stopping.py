@@ -18,6 +18,7 @@ class StopFlag:
     def __init__(self, parent: StopFlag | None = None) -> None:
         self._parent = parent
         self._is_set = False
+        self._has_begun = False
 
     @property
     def is_set(self) -> bool:
@@ -25,8 +26,17 @@ class StopFlag:
         return self._is_set or (self._parent is not None and self._parent.is_set)
 
     def set(self) -> None:
-        """End the work, for good."""
+        """End the work."""
         self._is_set = True
+
+    def begin(self) -> None:
+        """Begin work anew: what ended earlier work, or came after its end, does not end this.
+
+        Only before work begins for the first time, a flag that is set already counts.
+        """
+        if self._has_begun:
+            self._is_set = False
+        self._has_begun = True
 
     def check(self, what: str) -> None:
         """Raise if the work is to end.

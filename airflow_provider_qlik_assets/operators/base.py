@@ -11,7 +11,7 @@ import pendulum
 
 from airflow_provider_qlik_assets._compat import AirflowException, BaseOperator, conf
 from airflow_provider_qlik_assets.catalog.results import Result
-from airflow_provider_qlik_assets.client.errors import QlikRateLimitError
+from airflow_provider_qlik_assets.client.errors import QlikCloudError, QlikRateLimitError
 from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
 from airflow_provider_qlik_assets.client.stopping import StopFlag
 from airflow_provider_qlik_assets.failures import permanent_errors_fail_the_task
@@ -99,10 +99,15 @@ class QlikOperator(TemplatedArguments, BaseOperator):
         raise NotImplementedError
 
     def _do(self, part: Part) -> dict[str, Any]:
+        self._stop_flag.begin()
         with permanent_errors_fail_the_task():
             self._check_rendered()
             try:
                 result = self._work_or_defer(self.hook.get_conn(), part)
+            except QlikCloudError as error:
+                if part.earlier:
+                    error.add_progress(f"{len(part.earlier):,} were done before the last wait.")
+                raise
             finally:
                 self.hook.close()
         ti = part.context.get("ti")
@@ -123,8 +128,6 @@ class QlikOperator(TemplatedArguments, BaseOperator):
             waited = 0.0 if part.progress() else part.waited or 0.0
             wait = max(error.retry_after or 0.0, _SHORTEST_DEFERRAL_SECONDS)
             if waited + wait > client.max_rate_limit_wait:
-                if part.earlier:
-                    error.add_progress(f"{len(part.earlier):,} were done before the last wait.")
                 raise
             self._defer(part, wait, waited + wait, error)
 

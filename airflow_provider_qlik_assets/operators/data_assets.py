@@ -289,7 +289,9 @@ class QlikDeleteDataAssetsOperator(QlikOperator):
             max_fraction=None,
             already_deleted=part.deleted_before(),
         )
-        for result in delete_by_id(client, part.left(ids), guards, dry_run=dry_run):
+        for result in delete_by_id(
+            client, part.left(ids), guards, dry_run=dry_run, patient=self.hook.get_conn()
+        ):
             self._note(part, result)
         return self._deletions(part, ids, dry_run=dry_run)
 

@@ -51,7 +51,9 @@ class Part:
 
     def created_before(self) -> dict[str, str]:
         """Return the ids of what earlier parts have created, by technical name."""
-        return {row["technical_name"]: row["id"] for row in self.earlier if row["action"] == "created"}
+        # The newest rows come first: what somebody deleted during a wait was created again afterwards.
+        rows = reversed(self.earlier)
+        return {row["technical_name"]: row["id"] for row in rows if row["action"] == "created"}
 
     def deleted_before(self) -> int:
         """Return how many data assets earlier parts have deleted."""
@@ -71,12 +73,13 @@ class Part:
     def summary(self, order: Iterable[str] | None = None, *, keep: bool = True) -> dict[str, Any]:
         """Return ``{"counts": {action: n}, "results": [...]}`` of what was done so far.
 
-        :param order: ids in the order of the results.
+        :param order: ids in the order of the results. What earlier parts did by the arguments as they were
+            then, before a template or the DAG changed, comes last.
         """
         rows = self.rows(keep=keep)
         if order is not None:
             places = {data_asset_id: place for place, data_asset_id in enumerate(order)}
-            rows.sort(key=lambda row: places[row["id"]])
+            rows.sort(key=lambda row: places.get(row["id"], len(places)))
         return summary_of_rows(rows)
 
 

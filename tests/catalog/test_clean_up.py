@@ -18,6 +18,7 @@ from airflow_provider_qlik_assets.client import (
     QlikCloudError,
     QlikNotFoundError,
     QlikPermissionError,
+    QlikServerError,
     QlikValidationError,
 )
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
@@ -429,6 +430,15 @@ def test_if_deleting_takes_long_the_rest_is_looked_at_again(sandbox: Sandbox, cl
     assert set(sandbox.assets) == {"149"}
     assert [result.id for result in results if result.action == "skipped"] == ["149"]
     assert client.listings == 3
+
+
+def test_an_error_in_that_look_says_how_many_were_deleted(sandbox: Sandbox, client: WatchedClient) -> None:
+    add(sandbox, *(f"{number:03}" for number in range(150)))
+    seconds = iter([0.0, 0.0, 61.0])
+    client.before_deletion = lambda: sandbox.add_fault(Fault(kind="status", status=500, method="GET"))
+
+    with pytest.raises(QlikServerError, match=r"^100 of 150 deleted, 50 not\."):
+        list(clean_up_data_assets(client, rules(), NO_LIMITS, clock=lambda: next(seconds)))
 
 
 def test_a_full_look_at_all_fields_precedes_the_deletion(sandbox: Sandbox, client: QlikCloudClient) -> None:

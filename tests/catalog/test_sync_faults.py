@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik_assets.catalog import Sync, sync_data_assets
+from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.workers import WORKERS
 from airflow_provider_qlik_assets.client import (
     QlikAuthenticationError,
@@ -263,3 +264,16 @@ def ended_when_waiting(sandbox: Sandbox) -> float:
     if len(sandbox.journal.requests("POST")) >= 9:
         raise EndOfTask
     return 0.0
+
+
+@pytest.mark.parametrize("skip", [1, 2], ids=["confirming", "looking before the deletions"])
+def test_an_error_after_the_writes_says_how_many_there_were(
+    sandbox: Sandbox, client: QlikCloudClient, skip: int
+) -> None:
+    sandbox.add_asset("store", technicalName="nobody wishes it")
+    sandbox.add_fault(Fault(kind="status", status=500, method="GET", skip=skip))
+
+    with pytest.raises(QlikServerError, match=r"^20 written\. "):
+        sync_data_assets(
+            client, "store", wishes(20), delete_unlisted=True, guards=DeletionGuards(max_fraction=None)
+        )

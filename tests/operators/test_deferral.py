@@ -12,6 +12,7 @@ import pytest
 
 from airflow_provider_qlik_assets._compat import TaskDeferred
 from airflow_provider_qlik_assets.client.errors import QlikConnectionError, QlikRateLimitError
+from airflow_provider_qlik_assets.operators import base
 from airflow_provider_qlik_assets.operators.data_assets import (
     QlikCleanUpDataAssetsOperator,
     QlikDeleteDataAssetsOperator,
@@ -55,9 +56,10 @@ def stamp(**arguments: Any) -> Any:
     return QlikUpdateDataFreshnessOperator(task_id="stamp", **arguments)
 
 
-def delete() -> Any:
+def delete(**arguments: Any) -> Any:
     ids = [f"a{number}" for number in range(250)]
-    return QlikDeleteDataAssetsOperator(task_id="delete", data_asset_ids=ids, deferrable=True)
+    arguments = {"data_asset_ids": ids, "deferrable": True, **arguments}
+    return QlikDeleteDataAssetsOperator(task_id="delete", **arguments)
 
 
 def clean_up(**arguments: Any) -> Any:
@@ -70,8 +72,8 @@ def clean_up(**arguments: Any) -> Any:
     )
 
 
-def upsert() -> Any:
-    wish = {"technicalName": "new", "appType": "app", "dataStoreInfo": {"id": "store-1"}}
+def upsert(name: str = "new") -> Any:
+    wish = {"technicalName": name, "appType": "app", "dataStoreInfo": {"id": "store-1"}}
     return QlikUpsertDataAssetOperator(task_id="upsert", data_asset=wish, deferrable=True)
 
 
@@ -204,6 +206,103 @@ def test_a_younger_duplicate_of_before_the_wait_gives_way(
 
     assert result["id"] == theirs["id"]
     assert list(qlik_sandbox.assets) == [theirs["id"]]
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_what_an_upsert_created_before_the_wait_does_not_count_for_another_name(
+    qlik_sandbox: Sandbox, connection: Connection, *, exists: bool
+) -> None:
+    """A template of the name may be rendered to another one after the wait."""
+    connection(tier1_limit=1)
+    kwargs = deferred(upsert())
+    if exists:
+        qlik_sandbox.add_asset("store-1", technicalName="other", appType="app")
+    connection(tier1_limit=500)
+
+    result = upsert("other").execute_complete({}, DONE, **kwargs)
+
+    assert (result["action"], result["data_asset"]["technicalName"]) == (
+        "unchanged" if exists else "created",
+        "other",
+    )
+    assert {asset["technicalName"] for asset in qlik_sandbox.assets.values()} == {"new", "other"}
+
+
+@pytest.mark.parametrize(("operator", "limit"), [(stamp, 20), (delete, 1)])
+def test_the_ids_may_be_others_after_the_wait(
+    connection: Connection, ids: list[str], operator: Callable[..., Any], limit: int
+) -> None:
+    connection(tier2_limit=limit)
+    kwargs = deferred(operator())
+    connection(tier2_limit=500)
+
+    result = operator(data_asset_ids=ids[-2:]).execute_complete({}, DONE, **kwargs)
+
+    assert [row["id"] for row in result["results"][:2]] == ids[-2:]
+    assert sum(result["counts"].values()) == len(result["results"]) == len(kwargs["earlier"]) + 2
+
+
+def test_reads_of_a_deletion_that_take_several_windows_come_to_an_end(
+    qlik_sandbox: Sandbox, connection: Connection, ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "_LONGEST_WAIT_ON_WORKER_SECONDS", 0.1)
+    connection(tier1_limit=100, rate_limit_window=2)
+
+    assert delete().execute({})["counts"] == {"deleted": 250}
+    assert len(qlik_sandbox.journal.requests("GET")) == 250
+
+
+def test_a_deletion_waits_in_the_triggerer_before_its_first_read(
+    connection: Connection, ids: list[str]
+) -> None:
+    connection(tier1_limit=1)
+    QlikPatchDataAssetOperator(task_id="patch", data_asset_id="a1", changes={"name": "new"}).execute({})
+
+    assert deferred(delete())["earlier"] == []
+
+
+def test_a_deletion_that_may_have_been_done_is_not_begun_anew(
+    qlik_sandbox: Sandbox, connection: Connection, ids: list[str]
+) -> None:
+    connection(tier1_limit=300, max_retries=0, max_rate_limit_wait=100)
+    qlik_sandbox.add_fault(Fault(kind="drop", method="DELETE", when="after"))
+
+    with pytest.raises(QlikConnectionError, match="may or may not have been made"):
+        delete().execute({})
+
+
+def test_a_write_that_was_answered_without_a_document_is_not_read_again(
+    qlik_sandbox: Sandbox, connection: Connection, ids: list[str]
+) -> None:
+    qlik_sandbox.settings.patch_answers_204 = True
+    connection(tier1_limit=50)
+
+    kwargs = deferred(stamp())
+
+    written = [name for name, asset in qlik_sandbox.assets.items() if asset["version"] > 1]
+    assert len(written) >= 40
+    assert sorted(row["id"] for row in kwargs["earlier"]) == sorted(written)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (Fault(kind="status", status=401, method="PATCH"), r"19 were done before the last wait\. \d+ of 31"),
+        (Fault(kind="status", status=404, method="PATCH"), r"19 were done before the last wait\. .*404"),
+        (Fault(kind="status", status=500, method="PATCH", times=3), r"19 were done .*3 of 31 .* failed"),
+    ],
+    ids=lambda value: str(getattr(value, "status", "")),
+)
+def test_an_error_after_a_wait_says_what_was_done_before(
+    qlik_sandbox: Sandbox, connection: Connection, ids: list[str], fault: Fault, message: str
+) -> None:
+    connection(tier2_limit=20)
+    kwargs = deferred(stamp())
+    connection(tier2_limit=500, max_retries=0)
+    qlik_sandbox.add_fault(fault)
+
+    with pytest.raises(Exception, match=f"^{message}"):
+        stamp().execute_complete({}, DONE, **kwargs)
 
 
 def test_a_patch_that_may_have_been_done_is_not_begun_anew(

@@ -197,6 +197,28 @@ def test_a_wait_for_a_repetition_ends(qlik_sandbox: Sandbox, ids: list[str]) -> 
     assert "The work was stopped" in killed(task, lambda: bool(qlik_sandbox.journal.requests("GET")))
 
 
+def test_what_was_written_counts_also_if_the_answer_was_empty(qlik_sandbox: Sandbox, ids: list[str]) -> None:
+    qlik_sandbox.settings.patch_answers_204 = True
+    qlik_sandbox.add_fault(Fault(kind="delay", seconds=0.5, method="PATCH", times=None))
+    task = QlikUpdateDataFreshnessOperator(task_id="stamp", data_asset_ids=ids)
+
+    error = killed(task, lambda: len(qlik_sandbox.journal.requests("PATCH")) >= WORKERS)
+
+    written = sum(asset["version"] > 1 for asset in qlik_sandbox.assets.values())
+    assert written >= WORKERS
+    assert error.startswith(f"{written} of 400 stamped, {400 - written} not.")
+
+
+def test_a_try_that_was_ended_does_not_end_the_next_one(qlik_sandbox: Sandbox, ids: list[str]) -> None:
+    """After a time-out, Airflow calls ``on_kill``; ``dag.test()`` then retries in the same process."""
+    qlik_sandbox.add_fault(Fault(kind="delay", seconds=0.5, method="PATCH", times=WORKERS))
+    task = QlikUpdateDataFreshnessOperator(task_id="stamp", data_asset_ids=ids[:50])
+    killed(copy.copy(task), lambda: len(qlik_sandbox.journal.requests("PATCH")) >= WORKERS)
+    task.on_kill()
+
+    assert sum(copy.copy(task).execute({})["counts"].values()) == 50
+
+
 @pytest.mark.parametrize(
     "task",
     [
