@@ -124,12 +124,12 @@ def test_threads_share_the_quota(qlik_sandbox: Sandbox) -> None:
     for name in ids:
         qlik_sandbox.add_asset(id=name, technicalName=name)
     qlik_sandbox.settings.tier2_limit = 20
-    qlik_sandbox.settings.time_factor = 300.0
+    qlik_sandbox.settings.time_factor = 100.0
     with QlikCloudClient(
         qlik_sandbox.url,
         ApiKey(qlik_sandbox.api_key),
         rate_limit_store="memory:",
-        rate_limits=RateLimits(tier2_limit=20, window=1.0),
+        rate_limits=RateLimits(tier2_limit=20, window=3.0),
     ) as client:
         assert len(list(set_data_freshness_of_many(client, ids, LATE))) == 50
 
