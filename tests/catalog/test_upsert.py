@@ -106,13 +106,14 @@ def test_freshness_never_goes_back(sandbox: Sandbox, client: QlikCloudClient) ->
     assert result.changed_fields == ("name",)
 
 
-def test_none_clears_a_field(sandbox: Sandbox, client: QlikCloudClient) -> None:
+def test_none_clears_a_field_but_leaves_the_freshness(sandbox: Sandbox, client: QlikCloudClient) -> None:
     upsert_data_asset(client, {**WISH, "name": "Orders", "tags": ["a"], "dataFreshness": LATE})
 
     upsert_data_asset(client, {**WISH, "name": None, "tags": None, "dataFreshness": None})
 
     (asset,) = sandbox.assets.values()
-    assert not asset.keys() & {"name", "tags", "dataFreshness"}
+    assert not asset.keys() & {"name", "tags"}
+    assert asset["dataFreshness"] == LATE
 
 
 @pytest.mark.parametrize(("if_exists", "action"), [("skip", "skipped"), ("update", "updated")])
