@@ -77,8 +77,8 @@ class QlikCloudClient:
         ``None`` is a directory of the user's own on this host.
     :param max_rate_limit_wait: seconds that one request may wait for its place in the rate limit.
     :param user_agent: appended to the ``User-Agent``.
-    :param sleep: waits for some seconds, before a repetition or for the rate limit; long waits are several
-        calls.
+    :param sleep: waits for some seconds, before a repetition or for the rate limit. :meth:`stop` ends only
+        waits of the default.
     :param stop_flag: what :meth:`stop` sets; ``None`` makes a new one.
     :raises QlikConfigurationError: if a setting cannot work.
     """

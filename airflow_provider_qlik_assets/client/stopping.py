@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from airflow_provider_qlik_assets.client.errors import QlikStoppedError
@@ -47,15 +48,15 @@ class StopFlag:
         if self.is_set:
             raise QlikStoppedError(f"The work was stopped: {what}.")
 
-    def sleep(self, seconds: float, sleep: Callable[[float], None]) -> None:
-        """Sleep for some seconds, in pieces so that a stop is noticed soon.
+    def sleep(self, seconds: float, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Sleep for some seconds; the default sleeps no longer than until the flag is set.
 
         :param sleep: sleeps for some seconds.
         :raises QlikStoppedError: the work is to end.
         """
+        longest = _LONGEST_NAP_SECONDS if sleep is time.sleep else seconds
         while seconds > 0:
             self.check("the wait was ended")
-            nap = min(seconds, _LONGEST_NAP_SECONDS)
-            sleep(nap)
-            seconds -= nap
+            sleep(min(seconds, longest))
+            seconds -= longest
         self.check("the wait was ended")
