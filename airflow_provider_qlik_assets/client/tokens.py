@@ -78,7 +78,7 @@ class TokenCache:
 
     :param name: digest that names the credentials and what they are for.
     :param request_token: asks Qlik Cloud for a token.
-    :param on_new_token: told of each token before it is used, to mask it in logs.
+    :param on_new_token: called with each new token before it is used, to mask it in logs.
     :param directory: where the tokens are shared; by default the user's state directory.
     :param clock: Unix time.
     """

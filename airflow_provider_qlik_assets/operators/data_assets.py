@@ -1,7 +1,7 @@
 """Operators that register, change and delete the data assets of Qlik Cloud.
 
 All may be run again at any time, mapped with ``.partial().expand()`` and templated, nested values included.
-Errors that no retry can heal (status 400, 401, 403, a wrong configuration or argument) fail the task without
+Permanent errors (status 400, 401, 403, 404, a wrong configuration or argument) fail the task without
 retries. Arguments that are no templates are checked when the DAG is parsed.
 """
 

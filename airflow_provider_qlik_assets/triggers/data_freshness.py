@@ -88,7 +88,7 @@ class QlikDataFreshnessTrigger(_FeedTrigger):
     The payload is ``{"status": ..., "freshness": {id: instant}, "message": ...}``, the status one of
     ``success``, ``timeout`` and ``error``.
     It waits for a poll that begins after its own start (whoever defers to it has just polled), and looks once
-    more at the deadline. It only reads. Errors that no retry can heal end the wait; all others are tried
+    more at the deadline. It only reads. Permanent errors end the wait; all others are tried
     again until the deadline.
 
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
