@@ -2,8 +2,10 @@
 
 `load_sales` stands for the DAGs that load your tables. Its tasks update Airflow assets (Airflow 2:
 datasets) and know nothing of Qlik. `freshness_from_assets` is scheduled on these assets; its task `stamp`
-sets the `dataFreshness` of the data assets in Qlik. The instant is what the load tells in `data_freshness`,
-or else the moment of the update. A run that no update triggered, such as one by hand, has nothing to do.
+sets the `dataFreshness` of the data assets in Qlik. Which they are is in the extra of the assets, below:
+what an event says of it counts only with `trust_event_extra=True`, since whoever may send events could stamp
+any data asset. The instant is what the load tells in `data_freshness`, at most a day ahead, or else the
+moment of the update. A run that no update triggered, such as one by hand, has nothing to do.
 
 **Needs** an Airflow connection `qlik_cloud_default` of type *Qlik Cloud*, and a data asset in Qlik for each
 table. Unpause both DAGs and run `load_sales`.

@@ -2,7 +2,8 @@
 
 An asset watcher in the triggerer sees that another team stamped its data asset, and updates the Airflow
 asset `qlik_customers`; that triggers the DAG. `refresh_segments` reads from the events what has changed. A
-run by hand has no events and nothing to do.
+run by hand has no events and nothing to do. Whoever may send events in Airflow can trigger it, too: what they
+say is text to print, as here, not to run.
 
 **Needs** Airflow 3 with a running triggerer, an Airflow connection `qlik_cloud_default` of type *Qlik
 Cloud*, and the data asset to watch. Unpause the DAG, then stamp that data asset.
@@ -48,7 +49,7 @@ def react_to_freshness():
         """Use the data that is new; several changes may have come together."""
         for event in triggering_asset_events.get(customers, []):
             change = event.extra["payload"]
-            print(f"{change['technical_name']} is fresh as of {change['data_freshness']}")
+            print(f"{change['technical_name']!r} is fresh as of {change['data_freshness']}")
 
     refresh_segments()
 

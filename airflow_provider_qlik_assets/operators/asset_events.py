@@ -1,9 +1,12 @@
 """Which data assets the asset events that triggered a run speak of, and how fresh they are.
 
-An event names data assets by its extra, or else by the extra of its Airflow asset: ``qlik_data_asset_id`` is
-an id, ``qlik_data_asset_ids`` a list of ids. How fresh they are is ``data_freshness`` of the event's extra
-(RFC 3339 text), or else the moment of the event. Of several events for one data asset, the newest instant
-counts.
+The extra of an event's Airflow asset names data assets: ``qlik_data_asset_id`` is an id,
+``qlik_data_asset_ids`` a list of ids. How fresh they are is ``data_freshness`` of the event's extra (RFC 3339
+text, at most a day ahead), or else the moment of the event. Of several events for one data asset, the newest
+instant counts.
+
+The extra of an asset is part of a DAG file. That of an event comes from whoever may send events of that
+asset, so it names data assets, and tells an instant further ahead, only if the operator trusts it.
 
 An event of an asset watcher names none: it tells what an outside system, such as Qlik itself, says of the
 asset. Stamping the data asset for it would be a change that the watcher reports again, without end.
@@ -27,36 +30,46 @@ logger = logging.getLogger(__name__)
 
 # Airflow 3, and Airflow 2.
 _CONTEXT_KEYS = ("triggering_asset_events", "triggering_dataset_events")
+_ID_KEYS = ("qlik_data_asset_id", "qlik_data_asset_ids")
 
 
 def instants_of_events(
-    context: Context, *, allow_future: bool = False
+    context: Context, *, trust_event_extra: bool = False, allow_future: bool = False
 ) -> tuple[dict[str, datetime], list[str]]:
     """Return the newest instant by data asset id, and which events cannot be read.
 
     Events that name no data asset are counted in the log and are no failure.
 
     :param context: of the running task.
-    :param allow_future: whether an instant may be more than a day ahead.
+    :param trust_event_extra: whether the ids in an event's extra count, and go before those of its asset.
+    :param allow_future: whether an instant may be more than a day ahead; one in an event's extra only if that
+        is trusted.
     """
     newest: dict[str, datetime] = {}
     problems: list[str] = []
-    unnamed = 0
+    unnamed = untrusted = 0
     events = _events(context)
     for event in events:
         try:
-            named = _instants(event, allow_future=allow_future)
+            named = _instants(event, trust_extra=trust_event_extra, allow_future=allow_future)
         except QlikValidationError as error:
             problems.append(f"{_asset(event).uri}: {str(error).rstrip('.')}")
             logger.warning("The event of asset %s cannot be read: %s", _asset(event).uri, error)
             continue
-        unnamed += not named
+        if not named:
+            unnamed += 1
+            untrusted += any(key in _extra(event) for key in _ID_KEYS)
         for data_asset_id, instant in named.items():
             newest[data_asset_id] = max(instant, newest.get(data_asset_id, instant))
     if events:
+        hint = (
+            f" ({untrusted} of them in its own extra, which counts only with trust_event_extra=True)"
+            if untrusted
+            else ""
+        )
         logger.info(
-            "Asset events: %d, of which %d name no data asset; data assets to stamp: %d.",
-            len(events), unnamed, len(newest),
+            "Asset events: %d, of which %d name no data asset%s; data assets to stamp: %d.",
+            len(events), unnamed, hint, len(newest),
         )  # fmt: skip
     else:
         logger.info("The run was not triggered by asset events: there is nothing to stamp.")
@@ -70,7 +83,7 @@ def _events(context: Context) -> list[Any]:
     return list({id(event): event for events in by_asset.values() for event in events}.values())
 
 
-def _instants(event: Any, *, allow_future: bool) -> dict[str, datetime]:
+def _instants(event: Any, *, trust_extra: bool, allow_future: bool) -> dict[str, datetime]:
     """Return the instant by id of each data asset that an event names.
 
     :raises QlikValidationError: if an id or the instant is none.
@@ -78,17 +91,19 @@ def _instants(event: Any, *, allow_future: bool) -> dict[str, datetime]:
     extra = _extra(event)
     if extra.get("from_trigger"):
         return {}
-    ids = _ids(extra) or _ids(_extra(_asset(event)))
+    ids = (trust_extra and _ids(extra)) or _ids(_extra(_asset(event)))
     if not ids:
         return {}
-    instant = extra.get("data_freshness")
-    return dict.fromkeys(
-        ids, parse_stamp(event.timestamp if instant is None else instant, allow_future=allow_future)
-    )
+    told = extra.get("data_freshness")
+    if told is None:
+        instant = parse_stamp(event.timestamp, allow_future=allow_future)
+    else:
+        instant = parse_stamp(told, allow_future=allow_future and trust_extra)
+    return dict.fromkeys(ids, instant)
 
 
 def _ids(extra: Mapping[str, Any]) -> list[str]:
-    one, several = extra.get("qlik_data_asset_id"), extra.get("qlik_data_asset_ids")
+    one, several = (extra.get(key) for key in _ID_KEYS)
     if several is not None and not isinstance(several, list):
         raise QlikValidationError("qlik_data_asset_ids is a list of ids.")
     return check_ids([*([] if one is None else [one]), *(several or [])])

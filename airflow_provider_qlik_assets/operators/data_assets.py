@@ -159,15 +159,19 @@ class QlikUpdateDataFreshnessOperator(QlikOperator):
     An older instant does not overwrite a newer one: two loads may finish out of order. Several are stamped at
     a time. One that fails does not keep the others from being stamped; it fails the task at the end.
 
-    With ``from_asset_events``, a DAG that is scheduled on Airflow assets keeps Qlik fresh for all of them. An
-    event's extra, or else its asset's, names the data assets (``qlik_data_asset_id`` or the list
-    ``qlik_data_asset_ids``), and ``data_freshness`` of the event's extra, or else its timestamp, is the
-    instant. What a watcher reports is not stamped, and a run without events succeeds without a request.
+    With ``from_asset_events``, a DAG that is scheduled on Airflow assets keeps Qlik fresh for all of them.
+    The extra of an event's asset names the data assets (``qlik_data_asset_id`` or the list
+    ``qlik_data_asset_ids``), and ``data_freshness`` of the event's own extra, at most a day ahead, or else
+    its timestamp, is the instant. What a watcher reports is not stamped, and a run without events succeeds
+    without a request.
 
     :param data_asset_ids: ids of the data assets.
     :param data_freshness: timezone-aware instant, or RFC 3339 text; ``None`` in the DAG file is the moment
         the task runs. A template, or the result of another task, that turns out to be ``None`` is an error.
     :param from_asset_events: in place of both, take them from the asset events that triggered the run.
+    :param trust_event_extra: whether the extra of an event may name other data assets than its asset does,
+        and with ``allow_future`` any instant. Whoever may send events of these assets can then stamp every
+        data asset that the connection may change.
     :param allow_backwards: whether an older instant may replace a newer one.
     :param allow_future: whether the instant may be more than a day ahead; all right stamps after such a one
         would change nothing.
@@ -191,6 +195,7 @@ class QlikUpdateDataFreshnessOperator(QlikOperator):
         data_asset_ids: str | Iterable[str] | None = None,
         data_freshness: datetime | str | None = None,
         from_asset_events: bool = False,
+        trust_event_extra: bool = False,
         allow_backwards: bool = False,
         allow_future: bool = False,
         **kwargs: Any,
@@ -199,6 +204,7 @@ class QlikUpdateDataFreshnessOperator(QlikOperator):
         self.data_asset_ids = data_asset_ids
         self.data_freshness = data_freshness
         self.from_asset_events = from_asset_events
+        self.trust_event_extra = trust_event_extra
         self.allow_backwards = allow_backwards
         self.allow_future = allow_future
         if self._is_in_dag_file():
@@ -216,7 +222,11 @@ class QlikUpdateDataFreshnessOperator(QlikOperator):
         problems: list[str] = []
         instants: dict[str, Any]
         if self.from_asset_events:
-            instants, problems = instants_of_events(part.context, allow_future=allow_future)
+            instants, problems = instants_of_events(
+                part.context,
+                trust_event_extra=as_bool(self.trust_event_extra, "trust_event_extra"),
+                allow_future=allow_future,
+            )
         else:
             when = part.started if self.data_freshness is None else self.data_freshness
             instants = dict.fromkeys(as_ids(self.data_asset_ids, "data_asset_ids"), when)
@@ -235,7 +245,10 @@ class QlikUpdateDataFreshnessOperator(QlikOperator):
 
     def _check_what_to_stamp(self) -> None:
         given = self.data_asset_ids is not None, self.data_freshness is not None
+        trusts = as_bool(self.trust_event_extra, "trust_event_extra")
         if not as_bool(self.from_asset_events, "from_asset_events"):
+            if trusts:
+                raise QlikValidationError("trust_event_extra goes with from_asset_events=True.")
             if self.data_asset_ids is None:
                 raise QlikValidationError(
                     "Give data_asset_ids or from_asset_events=True; data_asset_ids is an id or a list of ids."

@@ -58,7 +58,7 @@ def made(
     timestamp: datetime = EVENT,
     aliases: tuple[str, ...] = (),
 ) -> Any:
-    """Return an event as Airflow gives it to a task."""
+    """Return an event as Airflow gives it to a task; ``asset_extra`` is the extra of its asset."""
     if not ON_AIRFLOW_3:
         event = AssetEvent(extra=extra or {}, timestamp=timestamp)
         event.__dict__["dataset"] = DatasetModel(uri=uri, extra=asset_extra or {})
@@ -89,8 +89,13 @@ def operator(**arguments: Any) -> QlikUpdateDataFreshnessOperator:
     return QlikUpdateDataFreshnessOperator(task_id="stamp", from_asset_events=True, **arguments)
 
 
-def stamp(*events: Any) -> Any:
-    return operator().execute(context(*events))
+def stamp(*events: Any, **arguments: Any) -> Any:
+    return operator(**arguments).execute(context(*events))
+
+
+def named(key: str, extra: Any = None, **arguments: Any) -> Any:
+    """Return an event whose asset names a data asset."""
+    return made(extra, asset_extra={"qlik_data_asset_id": key}, **arguments)
 
 
 def freshness(sandbox: Sandbox) -> dict[str, str]:
@@ -100,24 +105,55 @@ def freshness(sandbox: Sandbox) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("event", "stamped"),
     [
-        (made({"qlik_data_asset_id": "a"}), "a"),
-        (made({"qlik_data_asset_ids": ["a", "c"]}), "ac"),
-        (made({"qlik_data_asset_id": "a", "qlik_data_asset_ids": ["a", "b"]}), "ab"),
         (made(asset_extra={"qlik_data_asset_id": "a"}), "a"),
         (made(asset_extra={"qlik_data_asset_ids": ["b", "c"]}), "bc"),
-        (made({"rows": 5}, asset_extra={"qlik_data_asset_id": "a"}), "a"),
-        (made({"qlik_data_asset_id": "b"}, asset_extra={"qlik_data_asset_id": "a"}), "b"),
+        (made(asset_extra={"qlik_data_asset_id": "a", "qlik_data_asset_ids": ["a", "b"]}), "ab"),
+        (named("a", {"rows": 5}), "a"),
+        (named("a", {"qlik_data_asset_id": "b"}), "a"),
+        (named("a", {"qlik_data_asset_ids": ["b", "c"]}), "a"),
+        (named("a", {"qlik_data_asset_ids": "not read"}), "a"),
     ],
 )
-def test_what_an_event_or_its_asset_names_is_stamped(qlik_sandbox: Sandbox, event: Any, stamped: str) -> None:
+def test_what_the_asset_of_an_event_names_is_stamped(qlik_sandbox: Sandbox, event: Any, stamped: str) -> None:
     result = stamp(event)
 
     assert freshness(qlik_sandbox) == {key: STAMPED if key in stamped else BEFORE for key in "abc"}
     assert result["counts"] == {"updated": len(stamped)}
 
 
+@pytest.mark.parametrize(
+    ("event", "stamped"),
+    [
+        (made({"qlik_data_asset_id": "a"}), "a"),
+        (made({"qlik_data_asset_ids": ["a", "c"]}), "ac"),
+        (made({"qlik_data_asset_id": "a", "qlik_data_asset_ids": ["a", "b"]}), "ab"),
+        (named("a"), "a"),
+        (named("a", {"rows": 5}), "a"),
+        (named("a", {"qlik_data_asset_id": "b"}), "b"),
+    ],
+)
+def test_what_the_extra_of_a_trusted_event_names_goes_before_its_asset(
+    qlik_sandbox: Sandbox, event: Any, stamped: str
+) -> None:
+    result = stamp(event, trust_event_extra=True)
+
+    assert freshness(qlik_sandbox) == {key: STAMPED if key in stamped else BEFORE for key in "abc"}
+    assert result["counts"] == {"updated": len(stamped)}
+
+
+def test_an_event_that_names_what_its_asset_does_not_is_counted_and_stamps_nothing(
+    qlik_sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever may send an event of any asset could otherwise stamp any data asset."""
+    with caplog.at_level(logging.INFO):
+        assert stamp(made({"qlik_data_asset_id": "a"}), named("b"))["counts"] == {"updated": 1}
+
+    assert freshness(qlik_sandbox) == {"a": BEFORE, "b": STAMPED, "c": BEFORE}
+    assert "1 of them in its own extra, which counts only with trust_event_extra=True" in caplog.text
+
+
 def test_the_instant_that_an_event_tells_goes_before_its_own(qlik_sandbox: Sandbox) -> None:
-    stamp(made({"qlik_data_asset_id": "a", "data_freshness": "2026-01-31T01:00:00+01:00"}))
+    stamp(named("a", {"data_freshness": "2026-01-31T01:00:00+01:00"}))
 
     assert freshness(qlik_sandbox)["a"] == "2026-01-31T00:00:00.000Z"
 
@@ -128,7 +164,7 @@ def test_of_several_events_the_newest_instant_counts(qlik_sandbox: Sandbox, newe
     instants[newest] = LATER
     stamp(
         *(
-            made({"qlik_data_asset_id": "a", "data_freshness": instant}, uri=f"x://tables/{number % 2}")
+            named("a", {"data_freshness": instant}, uri=f"x://tables/{number % 2}")
             for number, instant in enumerate(instants)
         )
     )
@@ -140,12 +176,12 @@ def test_of_several_events_the_newest_instant_counts(qlik_sandbox: Sandbox, newe
 def test_freshness_never_goes_back(qlik_sandbox: Sandbox) -> None:
     qlik_sandbox.touch("a", dataFreshness=LATER)
 
-    assert stamp(made({"qlik_data_asset_id": "a"}))["counts"] == {"unchanged": 1}
+    assert stamp(named("a"))["counts"] == {"unchanged": 1}
     assert freshness(qlik_sandbox)["a"] == LATER
 
 
 def test_running_again_writes_nothing(qlik_sandbox: Sandbox) -> None:
-    events = [made({"qlik_data_asset_id": key}) for key in "abc"]
+    events = [named(key) for key in "abc"]
     stamp(*events)
     qlik_sandbox.journal.clear()
 
@@ -156,9 +192,9 @@ def test_running_again_writes_nothing(qlik_sandbox: Sandbox) -> None:
 def test_events_that_name_none_are_counted(qlik_sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         stamp(
-            made({"qlik_data_asset_id": "a"}),
+            named("a"),
             made({"rows": 5}, uri="x://tables/b"),
-            made({"qlik_data_asset_ids": []}, uri="x://tables/c"),
+            made(asset_extra={"qlik_data_asset_ids": []}, uri="x://tables/c"),
         )
 
     assert "Asset events: 3, of which 2 name no data asset; data assets to stamp: 1." in caplog.text
@@ -168,7 +204,7 @@ def test_events_that_name_none_are_counted(qlik_sandbox: Sandbox, caplog: pytest
 @pytest.mark.skipif(not ON_AIRFLOW_3, reason="Airflow 2 gives no events of aliases")
 def test_an_event_that_came_through_an_alias_counts_once(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        stamp(made({"qlik_data_asset_id": "a"}, aliases=("loads", "all")))
+        stamp(named("a", aliases=("loads", "all")))
 
     assert "Asset events: 1," in caplog.text
 
@@ -193,30 +229,49 @@ def test_a_run_without_events_succeeds_without_a_request(
     assert qlik_sandbox.journal.requests() == []
 
 
+UNREADABLE_IDS = [
+    ({"qlik_data_asset_id": "*"}, "name each one"),
+    ({"qlik_data_asset_id": 5}, "not int"),
+    ({"qlik_data_asset_id": ""}, "is not an id"),
+    ({"qlik_data_asset_ids": "b"}, "qlik_data_asset_ids is a list"),
+    ({"qlik_data_asset_ids": ["b", None]}, "not NoneType"),
+]
+FAR_AHEAD = "9999-12-31T00:00:00Z"
+
+
 @pytest.mark.parametrize(
-    ("extra", "message"),
+    ("event", "arguments", "message"),
     [
-        ({"qlik_data_asset_id": "*"}, "name each one"),
-        ({"qlik_data_asset_id": 5}, "not int"),
-        ({"qlik_data_asset_id": ""}, "is not an id"),
-        ({"qlik_data_asset_ids": "b"}, "qlik_data_asset_ids is a list"),
-        ({"qlik_data_asset_ids": ["b", None]}, "not NoneType"),
-        ({"qlik_data_asset_id": "b", "data_freshness": "yesterday"}, "not an instant"),
-        ({"qlik_data_asset_id": "b", "data_freshness": "9999-12-31T00:00:00Z"}, "more than a day ahead"),
+        *((made(asset_extra=extra, uri="x://tables/bad"), {}, message) for extra, message in UNREADABLE_IDS),
+        *(
+            (made(extra, uri="x://tables/bad"), {"trust_event_extra": True}, message)
+            for extra, message in UNREADABLE_IDS
+        ),
+        (named("b", {"data_freshness": "yesterday"}, uri="x://tables/bad"), {}, "not an instant"),
+        *(
+            (named("b", {"data_freshness": FAR_AHEAD}, uri="x://tables/bad"), arguments, "than a day ahead")
+            for arguments in ({}, {"allow_future": True}, {"trust_event_extra": True})
+        ),
     ],
 )
 def test_an_event_that_cannot_be_read_fails_the_task_after_the_others_were_stamped(
-    qlik_sandbox: Sandbox, extra: dict[str, Any], message: str
+    qlik_sandbox: Sandbox, event: Any, arguments: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(AirflowFailException, match=f"x://tables/bad: .*{message}"):
-        stamp(made(extra, uri="x://tables/bad"), made({"qlik_data_asset_id": "a"}))
+        stamp(event, named("a"), **arguments)
 
     assert freshness(qlik_sandbox) == {"a": STAMPED, "b": BEFORE, "c": BEFORE}
 
 
+def test_only_a_trusted_event_may_tell_a_future_that_is_allowed(qlik_sandbox: Sandbox) -> None:
+    stamp(named("a", {"data_freshness": FAR_AHEAD}), trust_event_extra=True, allow_future=True)
+
+    assert freshness(qlik_sandbox)["a"].startswith("9999-12-31")
+
+
 def test_one_that_does_not_exist_fails_the_task_after_the_others_were_stamped(qlik_sandbox: Sandbox) -> None:
     with pytest.raises(AirflowFailException, match="gone"):
-        stamp(made({"qlik_data_asset_ids": ["gone", "a"]}))
+        stamp(made(asset_extra={"qlik_data_asset_ids": ["gone", "a"]}))
 
     assert freshness(qlik_sandbox)["a"] == STAMPED
 
@@ -227,6 +282,7 @@ def test_one_that_does_not_exist_fails_the_task_after_the_others_were_stamped(ql
         ({"data_asset_ids": ["a"]}, "neither data_asset_ids nor"),
         ({"data_freshness": LATER}, "neither data_asset_ids nor"),
         ({"allow_backwards": "maybe"}, "allow_backwards is true or false"),
+        ({"trust_event_extra": "maybe"}, "trust_event_extra is true or false"),
     ],
 )
 def test_arguments_that_contradict_the_events_are_refused(arguments: dict[str, Any], message: str) -> None:
@@ -239,6 +295,11 @@ def test_without_ids_or_events_nothing_says_what_to_stamp() -> None:
         QlikUpdateDataFreshnessOperator(task_id="stamp")
 
 
+def test_there_is_no_extra_to_trust_without_events() -> None:
+    with pytest.raises(QlikValidationError, match="trust_event_extra goes with from_asset_events"):
+        QlikUpdateDataFreshnessOperator(task_id="stamp", data_asset_ids=["a"], trust_event_extra=True)
+
+
 # --- in a real run ---------------------------------------------------------------------------------------
 
 
@@ -249,7 +310,7 @@ class Publish(BaseOperator):
         for outlet in self.outlets:
             context["outlet_events"][outlet].extra = {
                 "qlik_data_asset_id": outlet.uri[-1],
-                "data_freshness": STAMPED,
+                "data_freshness": LATER,
             }
 
 
@@ -291,17 +352,23 @@ def no_events_of_other_tests(request: pytest.FixtureRequest) -> None:
             session.execute(delete(AssetEvent))
 
 
-def test_a_run_that_events_triggered(qlik_sandbox: Sandbox, run_dag: Any) -> None:
-    tables = [Asset(uri=f"x://tables/{key}") for key in "ab"]
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_run_that_events_triggered(qlik_sandbox: Sandbox, run_dag: Any, trusted: bool) -> None:
+    """The assets a and b name a and c, their events a and b."""
+    tables = [
+        Asset(uri=f"x://tables/{key}", extra={"qlik_data_asset_id": of})
+        for key, of in {"a": "a", "b": "c"}.items()
+    ]
     start = datetime(2026, 1, 1, tzinfo=UTC)
     with DAG("loads", start_date=start, schedule=None) as loads:
         Publish(task_id="publish", outlets=tables)
     with DAG("keeps_fresh", start_date=start, schedule=tables) as keeps_fresh:
-        operator()
+        operator(trust_event_extra=trusted)
 
     run_both(run_dag, loads, keeps_fresh)
 
-    assert freshness(qlik_sandbox) == {"a": STAMPED, "b": STAMPED, "c": BEFORE}
+    stamped = "ab" if trusted else "ac"
+    assert freshness(qlik_sandbox) == {key: LATER if key in stamped else BEFORE for key in "abc"}
 
 
 def test_the_example(qlik_sandbox: Sandbox, run_dag: Any, monkeypatch: pytest.MonkeyPatch) -> None:
