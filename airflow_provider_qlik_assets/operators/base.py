@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 _LONGEST_WAIT_ON_WORKER_SECONDS = 60.0
 # Once the quota has been used up, it will be so again soon.
 _LONGEST_WAIT_ONCE_RESUMED_SECONDS = 30.0
-# A task whose trigger fires at once may be lost by the scheduler.
-_SHORTEST_DEFERRAL_SECONDS = 10.0
 
 
 class QlikOperator(TemplatedArguments, BaseOperator):
@@ -126,7 +124,7 @@ class QlikOperator(TemplatedArguments, BaseOperator):
                 return self._work(hasty, part)
         except QlikRateLimitError as error:
             waited = 0.0 if part.progress() else part.waited or 0.0
-            wait = max(error.retry_after or 0.0, _SHORTEST_DEFERRAL_SECONDS)
+            wait = error.retry_after or 0.0
             if waited + wait > client.max_rate_limit_wait:
                 raise
             self._defer(part, wait, waited + wait, error)

@@ -71,8 +71,9 @@ class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
     Works in all modes: ``poke``, ``reschedule`` and deferrable. A data asset that does not exist, missing
     rights and a wrong configuration fail the task at once and without retries; everything else (no answer,
     rate limit, 5xx) is polled again until the time-out. A poke waits for nothing, neither the rate limit nor
-    a retry, so that the time-out holds to the second. ``soft_fail`` and ``never_fail`` count for every end,
-    before and after a deferral.
+    a retry, so that the time-out holds to within a second or two; but once deferred, the sensor comes back
+    after 10 seconds at the earliest, which Airflow's scheduler needs. ``soft_fail`` and ``never_fail`` count
+    for every end, before and after a deferral.
 
     :param data_asset_ids: ids of the data assets.
     :param fresh_since: timezone-aware instant, or RFC 3339 text; a ``dataFreshness`` equal to it counts.

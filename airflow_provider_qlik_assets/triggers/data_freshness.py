@@ -31,6 +31,7 @@ from airflow_provider_qlik_assets.catalog.waiting import (
 from airflow_provider_qlik_assets.client.errors import QlikNotFoundError, QlikValidationError
 from airflow_provider_qlik_assets.client.instants import parse_instant
 from airflow_provider_qlik_assets.triggers.freshness_memory import FreshnessMemory
+from airflow_provider_qlik_assets.triggers.handing_back import until_the_scheduler_is_ready
 from airflow_provider_qlik_assets.triggers.shared_feed import (
     SHORTEST_INTERVAL_SECONDS,
     News,
@@ -39,8 +40,6 @@ from airflow_provider_qlik_assets.triggers.shared_feed import (
 )
 
 AIRFLOW_3 = not airflow_version.startswith("2.")
-# A trigger that fires at once may be faster than the scheduler, which then takes the task for failed.
-_SHORTEST_WAIT_SECONDS = 10.0
 # Until then the triggerer has written an event to Airflow's database.
 _SECONDS_UNTIL_WRITTEN = 2.0
 
@@ -89,7 +88,8 @@ class QlikDataFreshnessTrigger(_FeedTrigger):
     ``success``, ``timeout`` and ``error``.
     It waits for a poll that begins after its own start (whoever defers to it has just polled), and looks once
     more at the deadline. It only reads. Permanent errors end the wait; all others are tried
-    again until the deadline.
+    again until the deadline. In a triggerer it fires no sooner than 10 seconds after its start, also if the
+    deadline is nearer: an event that is faster than the scheduler would make the task fail.
 
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
     :param data_asset_ids: ids of the data assets.
@@ -160,26 +160,23 @@ class QlikDataFreshnessTrigger(_FeedTrigger):
         self, shared_stream: AsyncIterator[Any]
     ) -> AsyncGenerator[TriggerEvent, None]:
         """Yield the one event."""
+        started = asyncio.get_running_loop().time()
         interest = Interest(
             ids=frozenset(self.data_asset_ids), store_ids=frozenset(self.data_store_ids or ())
         )
         async with subscribe(self.qlik_conn_id, self.poll_interval, interest) as subscription:
             event = await self._event(subscription, shared_stream)
+        await until_the_scheduler_is_ready(self, started)
         yield event
 
     async def _event(self, subscription: Subscription, shared_stream: AsyncIterator[Any]) -> TriggerEvent:
-        not_before = asyncio.get_running_loop().time() + min(_SHORTEST_WAIT_SECONDS, self.poll_interval)
-        event = None
         try:
             async with asyncio.timeout(self._seconds_left()):
                 async with aclosing(subscription.read(shared_stream)) as all_news:
                     async for news in all_news:
                         if event := self._judge(news):
-                            await asyncio.sleep(not_before - asyncio.get_running_loop().time())
                             return event
         except TimeoutError:
-            if event is not None:
-                return event
             news = await subscription.look_again()
             return self._judge(news) or self._time_out(news)
         raise RuntimeError("The triggerer ended the shared stream.")

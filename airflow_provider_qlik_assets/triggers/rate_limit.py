@@ -10,6 +10,7 @@ import pendulum
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_qlik_assets.client.instants import parse_instant
+from airflow_provider_qlik_assets.triggers.handing_back import until_the_scheduler_is_ready
 
 # The wall clock may be set meanwhile.
 _LONGEST_NAP_SECONDS = 60.0
@@ -34,7 +35,9 @@ class QlikRateLimitTrigger(BaseTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", {"moment": self.moment}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield the one event."""
+        """Yield the one event, in a triggerer no sooner than 10 seconds after the start."""
+        started = asyncio.get_running_loop().time()
         while (left := (self._moment - pendulum.now("UTC")).total_seconds()) > 0:
             await asyncio.sleep(min(left, _LONGEST_NAP_SECONDS))
+        await until_the_scheduler_is_ready(self, started)
         yield TriggerEvent({"status": "success", "moment": self.moment})

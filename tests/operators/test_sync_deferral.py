@@ -198,7 +198,6 @@ def test_in_a_dag(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "_LONGEST_WAIT_ON_WORKER_SECONDS", 0.5)
-    monkeypatch.setattr(module, "_SHORTEST_DEFERRAL_SECONDS", 0.5)
     connection(20, rate_limit_window=3)
     with DAG("deferred_sync", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None) as dag:
         operator(50)
