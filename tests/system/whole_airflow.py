@@ -23,11 +23,25 @@ from tests.system.processes import Processes
 from tests.system.services import Database, accepts_connections, free_ports
 
 HERE = Path(__file__).parent
+EXAMPLES = HERE.parent.parent / "example_dags"
 AIRFLOW_VERSION = Version(version("apache-airflow"))
 AIRFLOW_3 = Version("3") <= AIRFLOW_VERSION
 LONGEST_SECONDS = 600.0
 SHOWN_CHARACTERS = 4000
 SHOWN_TASKS = 5
+# What the interface of Airflow 2.11 calls when somebody marks a task.
+MARK_FAILED_ON_AIRFLOW_2 = """
+import sys
+from airflow.api.common.mark_tasks import set_state
+from airflow.models import DagBag
+from airflow.utils.session import create_session
+from airflow.utils.state import TaskInstanceState
+dag_id, run_id, task_id = sys.argv[1:]
+with create_session() as session:
+    dag = DagBag(read_dags_from_db=True).get_dag(dag_id)
+    task = dag.get_task(task_id)
+    set_state(tasks=[task], run_id=run_id, state=TaskInstanceState.FAILED, commit=True, session=session)
+"""
 
 
 class Airflow:
@@ -155,6 +169,14 @@ class Airflow:
         else:
             self.command("dags", "trigger", dag_id, "--run-id", run_id, "--conf", json.dumps(conf))
         return run_id
+
+    def mark_failed(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Mark a task as failed, as somebody does who looks at it."""
+        if AIRFLOW_3:
+            path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+            self._rest("PATCH", path, {"new_state": "failed"})
+        else:
+            self._python("-c", MARK_FAILED_ON_AIRFLOW_2, dag_id, run_id, task_id)
 
     def runs(self, dag_id: str) -> list[tuple[str, str]]:
         """Return id and state of a DAG's runs, the oldest first."""
