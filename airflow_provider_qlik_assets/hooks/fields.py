@@ -325,7 +325,7 @@ EXTRA_FIELDS = (
         description="Where the processes that share the quota count their requests: file:///directory, "
         "redis://…, rediss://…, airflow-connection:<conn id of a Redis connection> or memory:. "
         "Default: files in the state directory of the user. With workers on several hosts use Redis; "
-        "if it has a password, by airflow-connection.",
+        "if it has a password, by airflow-connection: Airflow shows this field in clear.",
         configurable=True,
         example="airflow-connection:redis_default",
     ),

@@ -133,6 +133,13 @@ def _resolve(
     for name, value in configured.items():
         settings[name] = _parse(FIELDS_BY_NAME[name], value, f"Airflow option [{CONFIG_SECTION}] {name}")
     for name, value in extra.items():
+        if name == "rate_limit_store" and isinstance(value, str) and any(url_secrets(value)):
+            raise QlikConfigurationError(
+                "The extra rate_limit_store holds a password, and Airflow shows the extra to all who may "
+                "read connections: put it into a Redis connection and write "
+                f"{AIRFLOW_CONNECTION_PREFIX}<its conn id> here, or set the URL in section "
+                f"[{CONFIG_SECTION}] of Airflow's configuration."
+            )
         settings[name] = _parse(FIELDS_BY_NAME[name], value, f"extra {name}")
     identity = {name: settings.pop(name) for name in ("private_key", "private_key_path", "key_id", "scope")}
     credentials = _credentials(
@@ -299,14 +306,16 @@ def _secrets_of(credentials: ApiKey | OAuthClientSecret | OAuthPrivateKey) -> It
 
 
 def url_secrets(url: str) -> Iterator[str]:
-    """Yield the password of a URL, as it is written and as it is meant."""
+    """Yield the passwords of a URL, as they are written and as they are meant."""
     # Not by urlsplit: a URL that it refuses must be masked all the same.
     authority = url.partition("://")[2].split("/")[0]
     credentials, at, _ = authority.rpartition("@")
-    password = credentials.partition(":")[2] if at else ""
-    if password:
-        yield password
-        yield unquote(password)
+    options = (option.partition("=") for option in url.partition("?")[2].split("&"))
+    passwords = [value for name, _, value in options if name == "password"]
+    for password in (credentials.partition(":")[2] if at else "", *passwords):
+        if password:
+            yield password
+            yield unquote(password)
 
 
 def redis_url(connection: AirflowConnection) -> str:

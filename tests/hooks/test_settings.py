@@ -260,7 +260,7 @@ def test_defaults() -> None:
         ("rate_limit_store", "memory:", "memory:"),
         ("rate_limit_store", "file:///var/lib/qlik", "file:///var/lib/qlik"),
         ("rate_limit_store", "redis://localhost:6379/1", "redis://localhost:6379/1"),
-        ("rate_limit_store", "rediss://:pass@host/0", "rediss://:pass@host/0"),
+        ("rate_limit_store", "rediss://user@host/0", "rediss://user@host/0"),
         ("rate_limit_store", "airflow-connection:redis", "airflow-connection:redis"),
         ("max_rate_limit_wait", 0, 0.0),
     ],
@@ -307,7 +307,11 @@ def test_extra_is_parsed(name: str, given: Any, parsed: Any) -> None:
         ("rate_limit_store", "postgres://host/db", "must be file:///directory"),
         ("rate_limit_store", "airflow-connection:", "must be file:///directory"),
         ("rate_limit_store", "memory:x", "must be file:///directory"),
-        ("rate_limit_store", "redis://:hunt#er22@host", "special characters"),
+        ("rate_limit_store", "redis://:hunt#er22@host", "airflow-connection:"),
+        ("rate_limit_store", "redis://:hunter22@host/0", "airflow-connection:"),
+        ("rate_limit_store", "rediss://user:hunter22@host/0", "airflow-connection:"),
+        ("rate_limit_store", "redis://host/0?socket_timeout=5&password=hunter22", "airflow-connection:"),
+        ("rate_limit_store", "redis://host:port/0", "special characters"),
         ("key_id", 7, "must be a string, not a number"),
         ("scope", ["a"], "must be a string, not an array"),
     ],
@@ -400,10 +404,6 @@ def test_wrong_configured_default_names_the_option() -> None:
             {"password": "key-123456", "extra": {"proxies": {"https": "http://me:p%40ss-word@proxy:3128"}}},
             {"key-123456", "p%40ss-word", "p@ss-word"},
         ),
-        (
-            {"password": "key-123456", "extra": {"rate_limit_store": "redis://:redis-pass@host/0"}},
-            {"key-123456", "redis-pass"},
-        ),
     ],
 )
 def test_secrets_are_known_and_in_no_repr(fields: dict[str, Any], secrets: set[str]) -> None:
@@ -413,10 +413,22 @@ def test_secrets_are_known_and_in_no_repr(fields: dict[str, Any], secrets: set[s
     assert not any(secret in f"{settings!r} {settings}" for secret in secrets)
 
 
+def test_the_configuration_may_name_a_store_with_its_password() -> None:
+    """Unlike an extra, Airflow shows it to nobody."""
+    url = "redis://:redis-pass@host/0"
+    settings = resolve_settings(connection(password="key-123456"), configured={"rate_limit_store": url})
+
+    assert settings.rate_limit_store == url
+    assert settings.secrets == {"key-123456", "redis-pass"}
+    assert "redis-pass" not in f"{settings!r} {settings}"
+
+
 @pytest.mark.parametrize(
     ("url", "secrets"),
     [
         ("redis://host/0", []),
+        ("redis://host/0?db=1&password=p%40w", ["p%40w", "p@w"]),
+        ("redis://:pw@host/0?password=other", ["pw", "pw", "other", "other"]),
         ("redis://user@host/0", []),
         ("redis://:pw@host/0", ["pw", "pw"]),
         ("redis://user:a@b@host/0", ["a@b", "a@b"]),

@@ -128,15 +128,31 @@ def test_store_and_tenant_may_both_be_wrong(
     assert "Besides, the rate limit is not shared: redis://127.0.0.1:1/0" in message
 
 
+def test_a_password_in_the_extra_is_refused(qlik_sandbox: Sandbox, set_connection: SetConnection) -> None:
+    """Airflow's API shows the extra to all who may read connections."""
+    extra = {"rate_limit_store": "redis://:redis-pass-1@127.0.0.1:1/0"}
+    conn_id = set_connection(host=qlik_sandbox.url, password=qlik_sandbox.api_key, extra=extra)
+
+    succeeded, message = QlikCloudHook(conn_id).test_connection()
+
+    assert not succeeded
+    assert "airflow-connection:" in message
+    assert "redis-pass-1" not in message
+    assert qlik_sandbox.journal.requests() == []
+
+
 @pytest.mark.timeout(180)
 @pytest.mark.usefixtures("airflow_db")
 def test_the_command_of_airflow_shows_what_to_fix(
     qlik_sandbox: Sandbox, set_connection: SetConnection
 ) -> None:
-    extra = {"rate_limit_store": "redis://:redis-pass-1@127.0.0.1:1/0"}
-    conn_id = set_connection(host=qlik_sandbox.url, password=qlik_sandbox.api_key, extra=extra)
+    conn_id = set_connection(host=qlik_sandbox.url, password=qlik_sandbox.api_key)
     command = [sys.executable, "-m", "airflow", "connections", "test", conn_id]
-    environment = {**os.environ, "AIRFLOW__CORE__TEST_CONNECTION": "Enabled"}
+    environment = {
+        **os.environ,
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "AIRFLOW__QLIK_CLOUD__RATE_LIMIT_STORE": "redis://:redis-pass-1@127.0.0.1:1/0",
+    }
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=150)
     shown = " ".join(run.stdout.split())
 
