@@ -62,16 +62,21 @@ class FreshnessCondition:
             raise QlikValidationError("data_asset_ids is empty: name at least one data asset to wait for.")
         return cls(ids, parse_instant(fresh_since), check_match(match), missing_ok)
 
-    def read(self, client: QlikCloudClient, *, until: float = math.inf) -> Freshness:
+    def read(
+        self, client: QlikCloudClient, *, until: float = math.inf, earlier: Freshness | None = None
+    ) -> Freshness:
         """Return the freshness of the data assets, with one request each.
 
         :param until: time of the monotonic clock after which no further request is sent.
+        :param earlier: what is known and need not be asked for. What is read is added to it, so that reading
+            that ended early can go on where it stopped.
         :raises QlikNotFoundError: if one does not exist and that is not allowed.
         :raises QlikCloudError: if not all could be read in time.
         """
-        freshness: Freshness = {}
-        for data_asset_id in self.data_asset_ids:
-            if freshness and time.monotonic() >= until:
+        freshness: Freshness = {} if earlier is None else earlier
+        wanted = [data_asset_id for data_asset_id in self.data_asset_ids if data_asset_id not in freshness]
+        for number, data_asset_id in enumerate(wanted):
+            if number and time.monotonic() >= until:
                 raise QlikCloudError(
                     f"Only {len(freshness)} of {len(self.data_asset_ids)} data assets were read in time."
                 )
@@ -82,7 +87,11 @@ class FreshnessCondition:
                 if not self.missing_ok:
                     raise
                 freshness[data_asset_id] = None
-        return freshness
+        return {data_asset_id: freshness[data_asset_id] for data_asset_id in self.data_asset_ids}
+
+    def fresh(self, freshness: Freshness) -> Freshness:
+        """Return the freshness of those that are fresh."""
+        return {key: instant for key, instant in freshness.items() if self._is_fresh(instant)}
 
     def is_met(self, freshness: Freshness) -> bool:
         """Return whether the wait is over."""

@@ -34,6 +34,7 @@ from airflow_provider_qlik_assets.arguments import (
 from airflow_provider_qlik_assets.catalog.deletion import check_ids
 from airflow_provider_qlik_assets.catalog.waiting import (
     MISSING_ADVICE,
+    Freshness,
     FreshnessCondition,
     check_match,
     waiting_result,
@@ -42,10 +43,12 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
     QlikNotFoundError,
     QlikRateLimitError,
+    QlikStoppedError,
     QlikValidationError,
 )
 from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
 from airflow_provider_qlik_assets.client.retry import RetryPolicy
+from airflow_provider_qlik_assets.client.stopping import StopFlag
 from airflow_provider_qlik_assets.failures import is_permanent, permanent_errors_fail_the_task
 from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik_assets.templated import TemplatedArguments
@@ -63,6 +66,11 @@ _LONGEST_PACING_SECONDS = 10.0
 _LONGEST_PACING_SECONDS_BEFORE_DEFERRING = 1.0
 _LONGEST_SHORT_WAIT_SECONDS = 60.0
 _LONGEST_WAIT_FOR_QUOTA_SECONDS = 600.0
+_BEGINS_ANEW = (
+    "%d of %d data assets were read. In mode 'reschedule' each poke is a process of its own and begins anew, "
+    "so that more than the rate limit allows at once are never read: use deferrable=True, which reads "
+    "listings, or mode='poke', which goes on where it stopped, or fewer data assets in each sensor."
+)
 
 
 class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
@@ -74,6 +82,10 @@ class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
     a retry, so that the time-out holds to within a second or two; but once deferred, the sensor comes back
     after 10 seconds at the earliest, which Airflow's scheduler needs. ``soft_fail`` and ``never_fail`` count
     for every end, before and after a deferral.
+
+    More data assets than the rate limit allows to be read at once take several pokes, or deferrable; in
+    ``reschedule`` mode, where each poke is a process of its own, they would never all be read, and the log
+    says so.
 
     :param data_asset_ids: ids of the data assets.
     :param fresh_since: timezone-aware instant, or RFC 3339 text; a ``dataFreshness`` equal to it counts.
@@ -124,6 +136,8 @@ class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
         self.missing_ok = missing_ok
         self.deferrable = deferrable
         self.qlik_conn_id = qlik_conn_id
+        self._stop_flag = StopFlag()
+        self._found: Freshness = {}
         if self._is_in_dag_file():
             self._check_since()
             check_when_parsed(_check_some_ids, self.data_asset_ids)
@@ -137,6 +151,8 @@ class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Poll once on the worker; then wait in the triggerer if deferrable, otherwise here."""
+        self._stop_flag.begin()
+        self._found = {}
         with self._lenient():
             self._poll_until = time.monotonic() + self.timeout - self._seconds_since_first_poke(context)
             return self._defer(context) if self.deferrable else super().execute(context)
@@ -146,28 +162,39 @@ class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
         with self._lenient():
             return super().resume_execution(next_method, next_kwargs, context)
 
+    def on_kill(self) -> None:
+        """Send nothing more; a request under way comes to its end.
+
+        Airflow calls it in a signal handler: it only sets a flag.
+        """
+        self._stop_flag.set()
+
     def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 - Airflow's signature
         """Return whether the data assets are fresh, with their freshness.
 
-        It waits for nothing: what has to wait for the rate limit, or failed and may pass, is polled again.
+        It waits for nothing: what has to wait for the rate limit, or failed and may pass, is polled again. A
+        poke that ended early goes on where it stopped the next time; what is fresh is not asked for again.
         """
         self._poll_again_in = None
         with permanent_errors_fail_the_task():
             condition = self._condition()
-            hook = QlikCloudHook(self.qlik_conn_id)
+            hook = QlikCloudHook(self.qlik_conn_id, stop_flag=self._stop_flag)
+            known = len(self._found)
             try:
                 left = self._seconds_left()
                 with self._impatient(hook.get_conn(), left) as client:
-                    freshness = condition.read(client, until=time.monotonic() + left)
+                    freshness = condition.read(client, until=time.monotonic() + left, earlier=self._found)
             except QlikNotFoundError as error:
                 raise AirflowFailException(f"{error} {MISSING_ADVICE}") from error
             except QlikRateLimitError as error:
                 self._poll_again_in = error.retry_after
                 is_short = (error.retry_after or 0.0) <= _LONGEST_SHORT_WAIT_SECONDS
                 self.log.log(logging.INFO if is_short else logging.WARNING, "%s It is polled again.", error)
+                if self.reschedule and not self.deferrable and len(self._found) > known:
+                    self.log.warning(_BEGINS_ANEW, len(self._found), len(condition.data_asset_ids))
                 return PokeReturnValue(is_done=False)
             except QlikCloudError as error:
-                if is_permanent(error):
+                if is_permanent(error) or isinstance(error, QlikStoppedError):
                     raise
                 self.log.warning("%s It is polled again after the poke interval.", error)
                 return PokeReturnValue(is_done=False)
@@ -175,6 +202,7 @@ class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
                 hook.close()
         if condition.is_met(freshness):
             return PokeReturnValue(is_done=True, xcom_value=waiting_result(freshness, condition))
+        self._found = condition.fresh(freshness)
         self.log.info("Data assets are %s.", condition.describe_stale(freshness))
         return PokeReturnValue(is_done=False)
 
