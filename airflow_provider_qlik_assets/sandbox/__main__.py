@@ -2,10 +2,10 @@
 
 import argparse
 import json
-import os
 import shlex
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from airflow_provider_qlik_assets import sandbox
 
 _DEFAULT_STORE = "demo"
-_CREDENTIALS = ("url", "api_key", "read_only_api_key", "client_id", "client_secret")
+_CREDENTIALS = ("url", "api_key", "read_only_api_key", "client_id", "client_secret", "control_token")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         "--ready-file",
         type=Path,
         metavar="PATH",
-        help="write address, keys and data store as JSON here once it answers",
+        help="write address, keys and data store as JSON here once it answers, readable by this user only",
     )
     parser.add_argument(
         "--set",
@@ -106,7 +106,7 @@ def _announce(tenant: "sandbox.Sandbox", store: str | None, ready_file: Path | N
     connection = {"conn_type": "qlik_cloud", "host": tenant.url, "password": tenant.api_key}
     lines = [f"{name:<18}{value}" for name, value in ready.items()]
     lines += [
-        f"documentation     {tenant.url}/docs and {tenant.url}/sandbox/docs",
+        f"documentation     {tenant.url}/docs and, with the control_token, {tenant.url}/sandbox/docs",
         "",
         "For Airflow:",
         f"export AIRFLOW_CONN_QLIK_CLOUD_DEFAULT={shlex.quote(json.dumps(connection))}",
@@ -114,9 +114,19 @@ def _announce(tenant: "sandbox.Sandbox", store: str | None, ready_file: Path | N
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
     if ready_file is not None:
-        unfinished = ready_file.with_name(f"{ready_file.name}.{os.getpid()}")
-        unfinished.write_text(json.dumps(ready))
-        unfinished.replace(ready_file)
+        write_ready_file(ready_file, ready)
+
+
+def write_ready_file(path: Path, ready: dict[str, str]) -> None:
+    """Write the ready file at once, for this user only: it holds the keys.
+
+    :param path: replaced if it exists.
+    :param ready: what it says.
+    """
+    descriptor, unfinished = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
+    with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - mkstemp gives a descriptor, mode 0600
+        json.dump(ready, file)
+    Path(unfinished).replace(path)
 
 
 if __name__ == "__main__":

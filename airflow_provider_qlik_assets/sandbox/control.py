@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import unquote
 
-from fastapi import FastAPI, HTTPException, Query
+from fastapi import Depends, FastAPI, HTTPException, Query
+from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -45,12 +46,13 @@ class PublicKey(BaseModel):
 def control_api(sandbox: "Sandbox") -> FastAPI:
     """Build the application that is mounted at ``/sandbox``.
 
-    It asks for no credentials: the sandbox listens on the loopback interface only and holds made-up data.
+    It asks for the sandbox's control token, which :mod:`~airflow_provider_qlik_assets.sandbox.access` checks.
     """
     app = FastAPIOffline(
         title="Control of the Qlik Cloud sandbox",
         redoc_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(HTTPBearer(auto_error=False, description="the control_token"))],
         swagger_ui_parameters=DOCUMENTATION,
     )
     app.add_exception_handler(SandboxError, refused)

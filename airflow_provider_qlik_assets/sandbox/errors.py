@@ -12,6 +12,7 @@ _TITLES = {
     405: "Method not allowed.",
     409: "Conflict.",
     412: "Precondition failed.",
+    421: "Misdirected request.",
     429: "API rate limit reached.",
     500: "Internal server error.",
     502: "Bad gateway.",

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from airflow_provider_qlik_assets.sandbox.errors import SandboxError
 from airflow_provider_qlik_assets.sandbox.exchange import Answer, Exchange, dumps
 from airflow_provider_qlik_assets.sandbox.faults import Fault, Faults
-from airflow_provider_qlik_assets.sandbox.journal import Journal, JournalEntry
+from airflow_provider_qlik_assets.sandbox.journal import Journal, JournalEntry, without_secrets
 from airflow_provider_qlik_assets.sandbox.tenant import Tenant
 from airflow_provider_qlik_assets.sandbox.wire import Message, Receive, Scope, Send, Wire
 
@@ -52,13 +52,15 @@ class Gateway:
             arrived=time.monotonic(),
             method=method,
             path=path,
-            query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
+            query=without_secrets(
+                dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+            ),
             headers=headers,
             tier=1 if method == "GET" else 2,
         )
         self._journal.add(entry)
         exchange = Exchange(await _read(receive), headers.get("content-type", ""), authorization)
-        entry.body = exchange.body
+        entry.body = without_secrets(exchange.body)
         scope["sandbox.exchange"] = exchange
         try:
             self._admit(entry, exchange)

@@ -7,6 +7,18 @@ from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+_SECRET = "client_secret"  # noqa: S105 - a name
+_HIDDEN = "***"
+
+
+def without_secrets(value: Any) -> Any:
+    """Return a body or query as the journal shows it: what is sent as a client's secret is hidden."""
+    if isinstance(value, Mapping):
+        return {name: _HIDDEN if name == _SECRET else shown for name, shown in value.items()}
+    if isinstance(value, str) and _SECRET in value:
+        return _HIDDEN
+    return value
+
 
 def path_matches(path: str, pattern: str | None) -> bool:
     """Say whether a request path is meant by a pattern.
@@ -28,7 +40,8 @@ class JournalEntry:
     :param arrived: monotonic clock, seconds.
     :param path: path as sent, percent-encoding included.
     :param headers: lower-case names; without ``authorization``.
-    :param body: parsed JSON, or the text when it is no JSON, or ``None`` without a body.
+    :param body: parsed JSON, or the text when it is no JSON, or ``None`` without a body; the secret of
+        a client is hidden.
     :param user: id of the user, ``None`` when the request was not authenticated.
     :param tier: 1 (reads) or 2 (writes and token requests).
     :param status: status that was sent, ``None`` while pending or when the connection was dropped.

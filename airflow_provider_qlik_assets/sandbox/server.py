@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import secrets
 import socket
 import threading
 from functools import partial
@@ -11,6 +12,7 @@ from typing import Any, Self
 import uvicorn
 from fastapi_offline import FastAPIOffline
 
+from airflow_provider_qlik_assets.sandbox.access import CONTROL_PATH, Access
 from airflow_provider_qlik_assets.sandbox.api import Endpoints
 from airflow_provider_qlik_assets.sandbox.control import DOCUMENTATION, control_api
 from airflow_provider_qlik_assets.sandbox.faults import Fault, Faults
@@ -38,6 +40,7 @@ class Sandbox:
         self._initial = (settings or SandboxSettings()).model_copy()
         self.settings = self._initial.model_copy()
         self.journal = Journal()
+        self._control_token = secrets.token_urlsafe(32)
         self._tenant = Tenant(self.settings)
         self._faults = Faults(seed)
         self._port = port
@@ -125,6 +128,11 @@ class Sandbox:
     def client_secret(self) -> str:
         """Secret of the OAuth client."""
         return self._tenant.identity.client_secret
+
+    @property
+    def control_token(self) -> str:
+        """Bearer token that the control API asks other processes for."""
+        return self._control_token
 
     def register_public_key(self, key_id: str, pem: str | bytes) -> None:
         """Let the OAuth client ask for tokens with a JWT signed by the private key.
@@ -215,7 +223,7 @@ class Sandbox:
             self._faults.clear()
             self.journal.clear()
 
-    def _application(self) -> Gateway:
+    def _application(self) -> Access:
         app = FastAPIOffline(
             title="Qlik Cloud sandbox",
             description="Data assets and data stores, as the default settings answer.",
@@ -225,8 +233,8 @@ class Sandbox:
         )
         Endpoints(self._tenant, lambda: self.url).add_to(app)
         app.openapi = partial(describe, app)  # type: ignore[method-assign]
-        app.mount("/sandbox", control_api(self))
-        return Gateway(app, self._tenant, self.journal, self._faults)
+        app.mount(CONTROL_PATH, control_api(self))
+        return Access(Gateway(app, self._tenant, self.journal, self._faults), self.control_token)
 
 
 class _Server(uvicorn.Server):

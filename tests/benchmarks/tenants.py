@@ -18,13 +18,14 @@ import requests
 class Tenant:
     """A running sandbox, as another process sees it.
 
-    :param ready: its ``url`` and ``api_key``.
+    :param ready: its ``url``, ``api_key`` and ``control_token``.
     """
 
     def __init__(self, ready: dict[str, str]) -> None:
         self.url = ready["url"]
         self.api_key = ready["api_key"]
         self._session = requests.Session()
+        self._session.headers["Authorization"] = f"Bearer {ready['control_token']}"
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
         """Call the control API."""

@@ -86,7 +86,13 @@ class Tenant:
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
         """Call the control API."""
-        answer = requests.request(method, f"{self.ready['url']}/sandbox{path}", json=body, timeout=30)
+        answer = requests.request(
+            method,
+            f"{self.ready['url']}/sandbox{path}",
+            json=body,
+            headers={"Authorization": f"Bearer {self.ready['control_token']}"},
+            timeout=30,
+        )
         answer.raise_for_status()
         return answer.json() if answer.content else None
 

@@ -138,7 +138,7 @@ def test_the_token_request_with_a_secret(
 
     assert sandbox.journal.requests("POST", TOKEN)[0].body == {
         "client_id": sandbox.client_id,
-        "client_secret": sandbox.client_secret,
+        "client_secret": "***",
         "grant_type": "client_credentials",
         "scope": "user_default",
     }

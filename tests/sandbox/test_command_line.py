@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -38,6 +39,11 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> dict[str, str]:
     return found
 
 
+def control(ready: dict[str, str], path: str) -> Any:
+    headers = {"Authorization": f"Bearer {ready['control_token']}"}
+    return requests.get(f"{ready['url']}/sandbox{path}", headers=headers, timeout=10).json()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_runs_until_a_signal_and_ends_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     ready = tmp_path / "ready.json"
@@ -62,6 +68,7 @@ def test_it_runs_until_a_signal_and_ends_cleanly(tmp_path: Path, number: signal.
             "read_only_api_key",
             "client_id",
             "client_secret",
+            "control_token",
             "data_store_id",
         }
         headers = {"Authorization": f"Bearer {found['api_key']}"}
@@ -69,8 +76,9 @@ def test_it_runs_until_a_signal_and_ends_cleanly(tmp_path: Path, number: signal.
         answers = [requests.get(found["url"] + path, headers=headers, timeout=10) for _ in range(3)]
         assert [answer.status_code for answer in answers] == [200, 200, 429]
         assert answers[0].json()["total"] == 3
-        assert requests.get(f"{found['url']}/sandbox/settings", timeout=10).json()["max_delete_ids"] is None
+        assert control(found, "/settings")["max_delete_ids"] is None
         assert list(tmp_path.iterdir()) == [ready]
+        assert ready.stat().st_mode & 0o777 == 0o600
         process.send_signal(number)
         started = time.monotonic()
         printed, errors = process.communicate(timeout=10)
@@ -95,7 +103,7 @@ def test_it_starts_with_a_data_store_and_says_its_id(
 ) -> None:
     with running(*arguments, "--ready-file", str(tmp_path / "ready")) as process:
         found = wait_for(tmp_path / "ready", process)
-        stores = requests.get(f"{found['url']}/sandbox/state", timeout=10).json()["stores"]
+        stores = control(found, "/state")["stores"]
     assert [store["name"] for store in stores.values()] == names
     assert [found["data_store_id"]] * len(names) == [*stores] if names else "data_store_id" not in found
 

@@ -14,7 +14,12 @@ from airflow_provider_qlik_assets.sandbox import Sandbox, SandboxSettings
 def control(sandbox: Sandbox):
     def send(verb: str, where: str, body: Any = None, **parameters: Any) -> requests.Response:
         return requests.request(
-            verb, f"{sandbox.url}/sandbox{where}", json=body, params=parameters, timeout=10
+            verb,
+            f"{sandbox.url}/sandbox{where}",
+            json=body,
+            params=parameters,
+            headers={"Authorization": f"Bearer {sandbox.control_token}"},
+            timeout=10,
         )
 
     return send

@@ -54,4 +54,5 @@ def test_the_page_shows_the_description_beside_it(sandbox: Sandbox, path: str) -
 
 @pytest.mark.parametrize("path", ["/redoc", "/sandbox/redoc"])
 def test_there_is_no_other_page(sandbox: Sandbox, path: str) -> None:
-    assert get(sandbox.url + path).status_code == 404
+    headers = {"Authorization": f"Bearer {sandbox.control_token}"}
+    assert requests.get(sandbox.url + path, headers=headers, timeout=10).status_code == 404
