@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +52,20 @@ class FreshnessEdges:
         self.has_begun = False
         # Ids whose entry in ``seen`` has changed since the reader of this last emptied it.
         self.updated: set[str] = set()
+        self._reported: set[str] = set()
         self._looked_at: Snapshot | None = None
+
+    def resume(self, seen: Mapping[str, pendulum.DateTime | None]) -> None:
+        """Take up what was seen earlier, so that the next look finds the changes since then.
+
+        What was found since this began is not found again.
+
+        :param seen: ``dataFreshness`` by id.
+        """
+        found = {key: self.seen[key] for key in self._reported}
+        self.seen = {**seen, **found}
+        self.has_begun = True
+        self._looked_at = None
 
     def find(self, snapshot: Snapshot) -> list[FreshnessChange]:
         """Return the changes since the last call."""
@@ -90,6 +103,7 @@ class FreshnessEdges:
         was_seen, previous = state.id in self.seen, self.seen.get(state.id)
         self._note(state.id, state.freshness)
         if was_seen or (is_new and state.freshness is not None):
+            self._reported.add(state.id)
             return FreshnessChange(state, previous)
         return None
 

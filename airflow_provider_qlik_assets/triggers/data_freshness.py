@@ -239,10 +239,13 @@ class QlikDataFreshnessEventTrigger(_FeedTrigger):
     counts, not states: the first poll only takes note. Between two polls, several changes of a data asset
     count as one. A new data asset is a change once it has a ``dataFreshness``; a deleted one is none.
 
-    From Airflow 3.3 what was seen last is kept in the state store of the asset, and a change that is made
-    while no triggerer runs fires afterwards. Each change fires at least once: one that was fired in the last
-    seconds before a triggerer died may fire again. Before Airflow 3.3, changes between the last poll
-    before and the first poll after a restart do not fire.
+    From Airflow 3.3 what was seen last is kept in the state store of the asset, each watcher of an asset its
+    own, under names with a hash of the connection and of what is watched (see :mod:`.freshness_memory`); a
+    change that is made while no triggerer runs fires afterwards. While the store cannot be read, changes fire
+    as without one, and it is tried again with each of them. A watcher whose connection, ``data_asset_ids``,
+    or else ``data_store_ids``, are changed begins anew. Each change fires at least once: one that was fired
+    in the last seconds before a triggerer died may fire again. Before Airflow 3.3, changes between the last
+    poll before and the first poll after a restart do not fire.
 
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
     :param data_asset_ids: ids of the data assets; ``None`` watches all of the data stores.
@@ -300,7 +303,7 @@ class QlikDataFreshnessEventTrigger(_FeedTrigger):
         else:
             edges = FreshnessEdges(stores=stores or {ALL_STORES})
             interest = Interest(stores=frozenset(edges.stores))
-        memory = FreshnessMemory(self._state_store(), edges, self.log)
+        memory = FreshnessMemory(self._state_store(), self.qlik_conn_id, edges, self.log)
         await memory.recall()
         problem = ""
         async with (
@@ -314,6 +317,7 @@ class QlikDataFreshnessEventTrigger(_FeedTrigger):
                     self.log.warning("%s It is tried again.", problem)
                 if news.snapshot is None:
                     continue
+                await memory.recall()
                 changes = edges.find(news.snapshot)
                 for change in changes:
                     yield TriggerEvent(change.to_json())

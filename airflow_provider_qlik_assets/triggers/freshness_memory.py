@@ -1,9 +1,16 @@
-"""What a watcher saw last, kept in Airflow's state store of the asset where there is one (Airflow 3.3)."""
+"""What a watcher saw last, kept in Airflow's state store of the asset where there is one (Airflow 3.3).
+
+Several watchers of an asset share its store. The names of their entries hold a hash of the connection and of
+what is watched, so that each keeps its own: ``data_freshness_<hash>`` says that there is something, and
+``data_freshness_<hash>_<0 to 15>`` hold it. A watcher of other data assets or data stores begins anew.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterable
+from hashlib import sha256
 from typing import Any
 from zlib import crc32
 
@@ -20,64 +27,71 @@ class FreshnessMemory:
     """Keep what :class:`~airflow_provider_qlik_assets.catalog.edges.FreshnessEdges` has seen.
 
     :param store: Airflow's state store of the one asset that is watched; ``None`` keeps nothing.
+    :param qlik_conn_id: the connection of the watcher.
     :param edges: whose ``seen`` is kept.
     :param log: where to say that it does not work.
     """
 
-    def __init__(self, store: Any, edges: FreshnessEdges, log: Any) -> None:
+    def __init__(self, store: Any, qlik_conn_id: str, edges: FreshnessEdges, log: Any) -> None:
         self._store = store
         self._edges = edges
         self._log = log
-        # What was seen of other data assets says nothing about these.
-        self._scope = sorted(edges.stores) or "ids"
-        self._is_scope_kept = False
+        watched = [qlik_conn_id, sorted(edges.ids or ()), sorted(edges.stores)]
+        self._name = f"data_freshness_{sha256(json.dumps(watched).encode()).hexdigest()[:16]}"
+        self._recall_attempts = _ATTEMPTS
+        self._is_recalled = self._has_entries = False
 
     async def recall(self) -> None:
-        """Take up what was seen last, if anything was kept."""
-        if not await self._try_to(self._recall, "read"):
-            self._store = None
+        """Take up what was seen last, if anything was kept and that is not done yet.
+
+        The watch goes on without it while it cannot be read. Nothing is kept meanwhile either, since that
+        would overwrite it.
+        """
+        if not self._is_recalled:
+            self._is_recalled = await self._try_to(self._recall, "read", self._recall_attempts)
+            self._recall_attempts = 1
 
     async def keep(self) -> None:
         """Keep what has changed since it was last kept."""
-        if self._edges.updated and await self._try_to(self._keep, "kept"):
+        if self._is_recalled and self._edges.updated and await self._try_to(self._keep, "kept", _ATTEMPTS):
             self._edges.updated.clear()
 
-    async def _try_to(self, access: Callable[[], Awaitable[None]], what: str) -> bool:
-        for attempt in range(_ATTEMPTS if self._store is not None else 0):
+    async def _try_to(self, access: Callable[[], Awaitable[None]], what: str, attempts: int) -> bool:
+        for attempt in range(attempts if self._store is not None else 0):
             try:
                 await access()
             except ValueError as error:  # it is the trigger of several assets
                 self._log.warning("What was seen last cannot be %s: %s.", what, error)
+                self._store = None
                 break
             except Exception as error:  # noqa: BLE001 - whatever it is may pass, and must not end the watch
-                self._log.warning("What was seen last cannot be %s: %s.", what, error)
-                await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2.0**attempt)
+                self._log.warning("What was seen last cannot be %s: %s. It is tried again.", what, error)
+                if attempt < attempts - 1:
+                    await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2.0**attempt)
             else:
                 return True
         return False
 
     async def _keep(self) -> None:
-        wanted = self._parts(self._edges.updated if self._is_scope_kept else self._edges.ids)
+        wanted = self._parts(self._edges.updated if self._has_entries else self._edges.ids)
         parts: dict[int, dict[str, str | None]] = {part: {} for part in sorted(wanted)}
         for key, freshness in self._edges.seen.items():
             if (part := _part(key)) in parts:
                 parts[part][key] = format_instant(freshness) if freshness else None
         for part, entries in parts.items():
-            await self._store.aset(_name(part), entries)
-        if not self._is_scope_kept:
-            await self._store.aset("scope", self._scope)
-            self._is_scope_kept = True
+            await self._store.aset(f"{self._name}_{part}", entries)
+        if not self._has_entries:
+            await self._store.aset(self._name, True)
+            self._has_entries = True
 
     async def _recall(self) -> None:
-        if await self._store.aget("scope") != self._scope:
+        if not await self._store.aget(self._name):
             return
         kept: dict[str, str | None] = {}
         for part in sorted(self._parts(self._edges.ids)):
-            kept.update(await self._store.aget(_name(part)) or {})
-        for key, freshness in kept.items():
-            if self._edges.ids is None or key in self._edges.ids:
-                self._edges.seen[key] = parse_instant(freshness) if freshness else None
-        self._edges.has_begun = self._is_scope_kept = True
+            kept.update(await self._store.aget(f"{self._name}_{part}") or {})
+        self._edges.resume({key: parse_instant(text) if text else None for key, text in kept.items()})
+        self._has_entries = True
 
     @staticmethod
     def _parts(ids: Iterable[str] | None) -> set[int]:
@@ -86,7 +100,3 @@ class FreshnessMemory:
 
 def _part(key: str) -> int:
     return crc32(key.encode()) % _PARTS
-
-
-def _name(part: int) -> str:
-    return f"data_freshness_{part}"

@@ -74,8 +74,8 @@ def make_watcher(qlik_conn_id: str, qlik_sandbox: Sandbox) -> MakeWatcher:
         qlik_sandbox.add_asset(store, id=key, technicalName=f"name of {key}", dataFreshness=OLD)
 
     def make(state_store: Any = None, **arguments: Any) -> QlikDataFreshnessEventTrigger:
-        arguments = {"data_asset_ids": ["a"], "poll_interval": 0.05, "asset_name": "orders", **arguments}
-        watcher = QlikDataFreshnessEventTrigger(qlik_conn_id=qlik_conn_id, **arguments)
+        defaults = {"data_asset_ids": ["a"], "poll_interval": 0.05, "asset_name": "orders"}
+        watcher = QlikDataFreshnessEventTrigger(**{"qlik_conn_id": qlik_conn_id, **defaults, **arguments})
         if state_store is not None:
             if not data_freshness.AIRFLOW_3:
                 pytest.skip("Airflow 2 watches no assets")
@@ -259,6 +259,74 @@ async def test_a_state_store_that_fails_for_a_while_loses_nothing(
         pass
 
     assert pairs(events) == [("a", NEW, NEWER)]
+
+
+async def test_a_state_store_that_cannot_be_read_at_first_is_used_later(
+    make_watcher: MakeWatcher, qlik_sandbox: Sandbox
+) -> None:
+    store = StateStore()
+    watched = {"data_asset_ids": None, "data_store_ids": ["store"]}
+    async with running(make_watcher(store, **watched), qlik_sandbox):
+        pass
+    for key in "ab":
+        qlik_sandbox.touch(key, dataFreshness=NEW)
+    qlik_sandbox.add_asset("store", id="new", technicalName="new", dataFreshness=OLD)
+    store.fails = 1000
+    async with running(make_watcher(store, **watched), qlik_sandbox) as events:
+        await asyncio.sleep(1)
+        for instant in (NEWER, NEW):
+            qlik_sandbox.touch("b", dataFreshness=instant)
+            await polls(qlik_sandbox, 4)
+            store.fails = 0
+    first, *others = pairs(events)
+    assert first == ("b", NEW, NEWER)
+    assert sorted(others) == [("a", OLD, NEW), ("b", NEWER, NEW), ("new", None, OLD)]
+
+    async with running(make_watcher(store, **watched), qlik_sandbox) as events:
+        pass
+    assert events == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"data_asset_ids": ["a"]}, {"data_asset_ids": ["b"]}),
+        ({"data_asset_ids": ["a"]}, {"data_asset_ids": None}),
+        (
+            {"data_asset_ids": None, "data_store_ids": ["store"]},
+            {"data_asset_ids": None, "data_store_ids": ["other"]},
+        ),
+        ({"data_asset_ids": ["a"]}, {"data_asset_ids": ["a"], "qlik_conn_id": "qlik_other"}),
+    ],
+    ids=["ids", "ids and all", "stores", "connections"],
+)
+async def test_watchers_of_one_asset_keep_apart_what_they_have_seen(
+    make_watcher: MakeWatcher,
+    qlik_sandbox: Sandbox,
+    set_connection: Callable[..., str],
+    one: dict[str, Any],
+    other: dict[str, Any],
+) -> None:
+    """They share Airflow's state store of the asset."""
+    with Sandbox() as other_tenant:
+        for sandbox, key in ((qlik_sandbox, "c"), (other_tenant, "a")):
+            store_of_key = sandbox.add_store(id="other", name="Other")
+            sandbox.add_asset(store_of_key, id=key, technicalName="same id", dataFreshness=OLD)
+        set_connection("qlik_other", host=other_tenant.url, password=other_tenant.api_key)
+        other_sandbox = other_tenant if "qlik_conn_id" in other else qlik_sandbox
+        store, found = StateStore(), []
+        for instant in (None, NEW, None):
+            if instant:
+                for key in "abc":
+                    qlik_sandbox.touch(key, dataFreshness=instant)
+            for watched, sandbox in ((one, qlik_sandbox), (other, other_sandbox)):
+                async with running(make_watcher(store, **watched), sandbox) as events:
+                    pass
+                found.append(sorted(event["id"] for event in events))
+
+    expected = [sorted(one["data_asset_ids"] or "ab"), sorted(other["data_asset_ids"] or "abc")]
+    expected[1] = ["c"] if "data_store_ids" in other else [] if "qlik_conn_id" in other else expected[1]
+    assert found == [[], [], *expected, [], []]
 
 
 async def test_a_state_store_that_always_fails_does_not_end_the_watch(
