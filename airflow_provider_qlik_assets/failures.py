@@ -41,7 +41,11 @@ PERMANENT_ERRORS = (
 )
 """Errors that repeating the same thing cannot fix."""
 
-_CONNECTION_ADVICE = "Define the connection where tasks run and in the triggerer, or correct qlik_conn_id."
+_CONNECTION_ADVICE = (
+    "Define the connection where tasks run and in the triggerer, or correct qlik_conn_id. If it is defined, "
+    "a secrets backend or Airflow's API server could not be reached, which Airflow reports in the same "
+    "words: then run the task again."
+)
 
 
 def is_permanent(error: BaseException) -> bool:

@@ -44,6 +44,16 @@ class TemplatedArguments:
 
     _written: Mapping[str, Any] | None = None
 
+    @classmethod
+    def partial(cls, **arguments: Any) -> Any:
+        """Give arguments to all mapped tasks, as of every operator.
+
+        Iterators, which only the first one could read, become lists; all else is kept as it is.
+        """
+        names = {cls.argument_names.get(field, field) for field in cls.template_fields}
+        kept = {name: templatable(value) if name in names else value for name, value in arguments.items()}
+        return super().partial(**kept)  # type: ignore[misc]
+
     def _is_in_dag_file(self) -> bool:
         """Return whether the DAG file gives all arguments, so that they can be checked when it is parsed.
 

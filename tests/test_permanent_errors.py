@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -119,6 +120,26 @@ def test_other_answers_are_left_to_retries(conn_id: str, qlik_sandbox: Sandbox, 
 def test_missing_connection_fails_an_operator(work: str) -> None:
     with pytest.raises(AirflowFailException, match=r"no_such_connection.*Define the connection"):
         execute(work, "no_such_connection")
+
+
+class Unreachable:
+    """A secrets backend that cannot be reached; Airflow goes on to the next one, and tells nobody."""
+
+    def get_connection(self, conn_id: str, team_name: str | None = None) -> None:
+        raise ConnectionError("no route to the vault")
+
+
+def test_a_secrets_backend_that_is_unavailable_is_named_as_a_possible_cause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for home in ("airflow.sdk.configuration", "airflow.models.connection", "airflow.configuration"):
+        with contextlib.suppress(ImportError, AttributeError):
+            monkeypatch.setattr(f"{home}.ensure_secrets_loaded", lambda *_, **__: [Unreachable()])
+
+    with pytest.raises(
+        AirflowFailException, match=r"secrets backend.*could not be reached.*run the task again"
+    ):
+        execute("stamp", "qlik_in_the_vault")
 
 
 @each_operator

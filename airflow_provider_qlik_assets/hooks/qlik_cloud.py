@@ -59,7 +59,8 @@ class QlikCloudHook(BaseHook):
     up again. Threads may share a hook once it has been used.
 
     What the methods return is plain JSON by the API's names, the same as an operator's result, so that a
-    ``@task`` can return it. :meth:`get_conn` returns the client, whose methods return typed objects.
+    ``@task`` can return it (of the iterator of :meth:`list_data_assets`, the ``list``). :meth:`get_conn`
+    returns the client, whose methods return typed objects.
 
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
     :param stop_flag: what :meth:`stop` sets; ``None`` makes a new one.
@@ -209,7 +210,12 @@ class QlikCloudHook(BaseHook):
         projections: Sequence[str] | None = None,
         sort: Sequence[str] | None = None,
     ) -> Iterator[dict[str, Any]]:
-        """Iterate over the data assets of data stores: see :meth:`.QlikCloudClient.list_data_assets`."""
+        """Iterate over the data assets of data stores: see :meth:`.QlikCloudClient.list_data_assets`.
+
+        Pages are read as they are needed; to return all from a task, make it a ``list``.
+
+        :return: data assets as plain JSON by the API's names.
+        """
         assets = self.get_conn().list_data_assets(data_store_ids, projections=projections, sort=sort)
         return (asset.to_json() for asset in assets)
 
