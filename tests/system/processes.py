@@ -68,6 +68,17 @@ class Processes:
         """Return the names of those that ended by themselves."""
         return [name for name, process in self._running.items() if process.poll() is not None]
 
+    def name_of(self, pid: int) -> str:
+        """Return the name of the process that has this one in its session.
+
+        :raises KeyError: if none has.
+        """
+        leader = os.getsid(pid)
+        for name, process in self._running.items():
+            if process.pid == leader:
+                return name
+        raise KeyError(pid)
+
     def log_of(self, name: str) -> Path:
         """Return the file with the output of a process."""
         return self._logs / f"{name}.log"

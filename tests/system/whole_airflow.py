@@ -52,6 +52,7 @@ class Airflow:
     :param components: arguments of the command ``airflow`` by the name of the process.
     :param environment: environment variables for all, in addition to what every Airflow of the tests has.
     :param processes: where its processes are started.
+    :param one_host: whether the processes share a state directory, as those of one user of a host do.
     """
 
     def __init__(
@@ -61,8 +62,11 @@ class Airflow:
         components: Mapping[str, Sequence[str]],
         environment: Mapping[str, str],
         processes: Processes,
+        *,
+        one_host: bool = True,
     ) -> None:
         self._home = home
+        self._one_host = one_host
         self._database = database
         self._components = components
         self._processes = processes
@@ -133,13 +137,21 @@ class Airflow:
 
     def start(self, component: str) -> None:
         """Start a component."""
-        environment = {**self._environment, "XDG_STATE_HOME": str(self._home / "state")}
+        host = "host" if self._one_host else component
+        environment = {**self._environment, "XDG_STATE_HOME": str(self._home / "state" / host)}
         command = [sys.executable, "-m", "airflow", *self._components[component]]
         self._processes.start(component, command, environment)
 
     def stop(self, component: str, by: signal.Signals) -> None:
         """End a component: asked to (``SIGTERM``), or with all its processes at once (``SIGKILL``)."""
         self._processes.stop(component, by)
+
+    def component_of(self, run_id: str, task_id: str) -> str:
+        """Return the name of the component that runs a task right now."""
+        ((pid,),) = self.query(
+            "SELECT pid FROM task_instance WHERE run_id = ? AND task_id = ?", run_id, task_id
+        )
+        return self._processes.name_of(pid)
 
     def command(self, *arguments: str) -> None:
         """Run a command of Airflow's."""
@@ -268,12 +280,12 @@ class Airflow:
         assert done.returncode == 0, f"{' '.join(arguments)}: {done.stdout.decode()[-3000:]}"
 
     def _rest(self, method: str, path: str, body: Mapping[str, Any]) -> None:
-        token = requests.get(f"{self._api}/auth/token", timeout=60).json()["access_token"]
+        token = requests.get(f"{self._api}/auth/token", timeout=LONGEST_SECONDS).json()["access_token"]
         answer = requests.request(
             method,
             f"{self._api}/api/v2/{path}",
             json=body,
             headers={"Authorization": f"Bearer {token}"},
-            timeout=60,
+            timeout=LONGEST_SECONDS,
         )
         assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text}"
