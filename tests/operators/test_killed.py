@@ -52,22 +52,22 @@ class Task:
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
-    def writes(self) -> int:
+    def requests(self) -> int:
         return len(self._sandbox.journal.requests(self._method))
 
-    def wait_for_writes(self, count: int) -> None:
+    def wait_for_requests(self, count: int) -> None:
         deadline = time.monotonic() + LONGEST_SECONDS
-        while self.writes() < count:
+        while self.requests() < count:
             assert self.process.poll() is None, self.log
             assert time.monotonic() < deadline, self.log
             time.sleep(0.02)
 
-    def writes_after_sigterm(self) -> int:
-        """End the task as Airflow does; return how many writes came afterwards."""
-        before = self.writes()
+    def requests_after_sigterm(self) -> int:
+        """End the task as Airflow does; return how many requests of its method came afterwards."""
+        before = self.requests()
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(LONGEST_SECONDS)
-        return self.writes() - before
+        return self.requests() - before
 
 
 Start = Callable[..., Task]
@@ -75,7 +75,7 @@ Start = Callable[..., Task]
 
 @pytest.fixture
 def start(qlik_sandbox: Sandbox, tmp_path: Path) -> Any:
-    """Start a task: ``start(method, operator, **arguments)``; its writes are slow."""
+    """Start a task: ``start(method, operator, **arguments)``; its requests of that method are slow."""
     tasks = []
 
     def begin(method: str, operator: str, **arguments: Any) -> Task:
@@ -100,26 +100,26 @@ def ids(qlik_sandbox: Sandbox) -> list[str]:
 
 def test_stamps_stop_before_the_next_write(start: Start, ids: list[str]) -> None:
     task = start("PATCH", "QlikUpdateDataFreshnessOperator", data_asset_ids=ids)
-    task.wait_for_writes(2 * WORKERS)
+    task.wait_for_requests(2 * WORKERS)
 
-    assert task.writes_after_sigterm() <= WORKERS
-    assert f"Data freshness: {task.writes()} of 400 stamped ({task.writes()} updated)" in task.log
+    assert task.requests_after_sigterm() <= WORKERS
+    assert f"Data freshness: {task.requests()} of 400 stamped ({task.requests()} updated)" in task.log
 
 
 def test_a_sync_stops_before_the_next_write(start: Start) -> None:
     wishes = [{"technicalName": f"new_{number}", "appType": "app"} for number in range(400)]
     task = start("POST", "QlikSyncDataAssetsOperator", data_store_id="store-1", data_assets=wishes)
-    task.wait_for_writes(2 * WORKERS)
+    task.wait_for_requests(2 * WORKERS)
 
-    assert task.writes_after_sigterm() <= WORKERS
-    assert f"{task.writes()} of 400 written ({task.writes()} created)" in task.log
+    assert task.requests_after_sigterm() <= WORKERS
+    assert f"{task.requests()} of 400 written ({task.requests()} created)" in task.log
 
 
 def test_deletions_stop_before_the_next_chunk(start: Start, qlik_sandbox: Sandbox, ids: list[str]) -> None:
     task = start("DELETE", "QlikDeleteDataAssetsOperator", data_asset_ids=ids)
-    task.wait_for_writes(2)
+    task.wait_for_requests(2)
 
-    assert task.writes_after_sigterm() <= 1
+    assert task.requests_after_sigterm() <= 1
     deleted = 400 - len(qlik_sandbox.assets)
     assert 0 < deleted < 400
     # Airflow 2 raises in the middle of a request, whose outcome is unknown then.
@@ -129,14 +129,21 @@ def test_deletions_stop_before_the_next_chunk(start: Start, qlik_sandbox: Sandbo
     assert known == deleted or "100 more may have been deleted: table_" in task.log
 
 
+def test_a_sensor_stops_before_its_next_request(start: Start, ids: list[str]) -> None:
+    task = start("GET", "QlikDataFreshnessSensor", data_asset_ids=ids, fresh_since="2026-01-01T00:00:00Z")
+    task.wait_for_requests(3)
+
+    assert task.requests_after_sigterm() <= 1
+
+
 def test_an_execution_timeout_stops_before_the_next_write(start: Start, ids: list[str]) -> None:
     task = start(
         "PATCH", "QlikUpdateDataFreshnessOperator", data_asset_ids=ids, execution_timeout=10, retries=0
     )
     task.process.wait(LONGEST_SECONDS)
 
-    assert 0 < task.writes() < 300
-    assert f"Data freshness: {task.writes()} of 400 stamped" in task.log
+    assert 0 < task.requests() < 300
+    assert f"Data freshness: {task.requests()} of 400 stamped" in task.log
 
 
 # --- what Airflow 3 does on SIGTERM, in this process ------------------------------------------------------
