@@ -27,6 +27,7 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikPartialFailureError,
     QlikPermissionError,
     QlikValidationError,
+    one_line,
 )
 
 PERMANENT_ERRORS = (
@@ -58,8 +59,8 @@ def is_permanent(error: BaseException) -> bool:
 def describe(error: BaseException) -> str:
     """Return the message of an error, with the next step for the reader."""
     if isinstance(error, AirflowNotFoundException):
-        return f"{str(error).rstrip('.')}. {_CONNECTION_ADVICE}"
-    return str(error) or repr(error)
+        return one_line(f"{str(error).rstrip('.')}. {_CONNECTION_ADVICE}")
+    return one_line(str(error) or repr(error))
 
 
 @contextlib.contextmanager

@@ -12,7 +12,6 @@ an hour in any case, everything of interest is read again.
 from __future__ import annotations
 
 import itertools
-import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -25,11 +24,12 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikNotFoundError,
     QlikPermissionError,
 )
+from airflow_provider_qlik_assets.client.log import get_logger
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client.client import QlikCloudClient
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 ALL_STORES = "*"
 _OLDEST_FIRST, _NEWEST_FIRST = "lastModifiedTime", "-lastModifiedTime"

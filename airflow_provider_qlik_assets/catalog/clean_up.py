@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,13 +17,14 @@ from airflow_provider_qlik_assets.catalog.name_pattern import LONGEST_PATTERN, N
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, first_few, shorten
 from airflow_provider_qlik_assets.client.instants import format_instant
+from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.models import DataAsset
 from airflow_provider_qlik_assets.client.validation import check_id
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client.client import QlikCloudClient
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 Undated = Literal["skip", "use_last_modified"]
 Rule = Literal["dataFreshness", "lastModifiedTime"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikValidationError,
     first_few,
 )
+from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.models import DataAsset
 from airflow_provider_qlik_assets.client.retry import outcome_is_unknown
 from airflow_provider_qlik_assets.client.validation import check_id
@@ -23,7 +23,7 @@ from airflow_provider_qlik_assets.client.validation import check_id
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client.client import QlikCloudClient
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 # Qlik Cloud publishes no maximum; 100 is its page size.
 _CHUNK = 100

@@ -6,7 +6,6 @@ same loop settles writes whose outcome is unknown: the next reading shows whethe
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -27,13 +26,14 @@ from airflow_provider_qlik_assets.client.json_patch import (
     same_json,
     test_version,
 )
+from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.models import DataAsset
 from airflow_provider_qlik_assets.client.retry import outcome_is_unknown
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client.client import QlikCloudClient
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _MOST_ATTEMPTS = 20
 _LONGEST_PAUSE_SECONDS = 2.0

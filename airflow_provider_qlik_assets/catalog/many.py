@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,13 +9,14 @@ from typing import TYPE_CHECKING
 from airflow_provider_qlik_assets.catalog.progress import Progress
 from airflow_provider_qlik_assets.catalog.workers import Breaker, Workers
 from airflow_provider_qlik_assets.client.errors import QlikCloudError, QlikPartialFailureError
+from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.rate_limit import Tier
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.catalog.results import Result
     from airflow_provider_qlik_assets.client.client import QlikCloudClient
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _MOST_LOGGED_FAILURES = 20
 

@@ -35,7 +35,7 @@ class FieldChange:
     after: Any
 
     def __str__(self) -> str:
-        return f"{self.field}: {_shown(self.before)} → {_shown(self.after)}"
+        return f"{shorten(self.field, _SHOWN_VALUE_CHARACTERS)}: {_shown(self.before)} → {_shown(self.after)}"
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class Plan:
             (len(self.conflicts), "in conflict"),
         ]
         shown = ", ".join(f"{number:,} {what}" for number, what in parts if number)
-        return f"Plan for data store {self.data_store_id}: {shown or 'nothing is wished'}."
+        return f"Plan for data store {shorten(self.data_store_id)}: {shown or 'nothing is wished'}."
 
     def __str__(self) -> str:
         return self.table()
@@ -269,6 +269,10 @@ def _shown_name(asset: DataAsset) -> str:
     return shorten(name if name.isprintable() else repr(name), _SHOWN_VALUE_CHARACTERS)
 
 
+def _shown_id(asset: DataAsset) -> str:
+    return shorten(str(asset.id), _SHOWN_VALUE_CHARACTERS)
+
+
 def _shown_changes(update: Update) -> str:
     shown = [str(change) for change in update.changes[:_MOST_SHOWN_CHANGES]]
     more = len(update.changes) - len(shown)
@@ -277,9 +281,9 @@ def _shown_changes(update: Update) -> str:
 
 def _shown_freshness(asset: DataAsset) -> str:
     fresh = f"fresh as of {format_instant(asset.data_freshness)}" if asset.data_freshness else "never stamped"
-    return f"id {asset.id}, {fresh}"
+    return f"id {_shown_id(asset)}, {fresh}"
 
 
 def _shown_conflict(conflict: Conflict) -> str:
-    others = ", ".join(str(asset.id) for asset in conflict.others[:_MOST_SHOWN_CHANGES])
-    return f"{conflict.kept.id} is the oldest and counts; delete the others: {others}"
+    others = ", ".join(_shown_id(asset) for asset in conflict.others[:_MOST_SHOWN_CHANGES])
+    return f"{_shown_id(conflict.kept)} is the oldest and counts; delete the others: {others}"

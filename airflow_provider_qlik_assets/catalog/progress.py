@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable
 
 from airflow_provider_qlik_assets.client.errors import QlikCloudError
+from airflow_provider_qlik_assets.client.log import get_logger
 
 _INTERVAL_SECONDS = 5.0
 _SAMPLE_SECONDS = 0.5
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class Progress:

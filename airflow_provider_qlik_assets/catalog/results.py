@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from airflow_provider_qlik_assets.client.errors import first_few, shorten
 from airflow_provider_qlik_assets.client.models import DataAsset
 
 Action = Literal["created", "updated", "unchanged", "skipped", "deleted", "missing"]
@@ -44,10 +45,10 @@ class Result:
 
     def __str__(self) -> str:
         asset = self.data_asset
-        name = f" ({asset.technical_name})" if asset and asset.technical_name else ""
+        name = f" ({shorten(asset.technical_name)})" if asset and asset.technical_name else ""
         version = f", version {asset.version}" if asset and asset.version is not None else ""
-        changed = f": {', '.join(self.changed_fields)}" if self.changed_fields else ""
-        return f"Data asset {self.id}{name} {self.action}{changed}{version}"
+        changed = f": {first_few(self.changed_fields)}" if self.changed_fields else ""
+        return f"Data asset {shorten(self.id)}{name} {self.action}{changed}{version}"
 
 
 def compact_row(

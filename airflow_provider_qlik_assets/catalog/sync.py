@@ -8,7 +8,6 @@ each deletes only what it has just created itself.
 from __future__ import annotations
 
 import contextlib
-import logging
 import random
 import time
 from collections import Counter
@@ -35,6 +34,7 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikResponseError,
     QlikValidationError,
 )
+from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.models import DataAsset
 from airflow_provider_qlik_assets.client.rate_limit import Tier
 from airflow_provider_qlik_assets.client.retry import outcome_is_unknown
@@ -42,7 +42,7 @@ from airflow_provider_qlik_assets.client.retry import outcome_is_unknown
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client.client import QlikCloudClient
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _MOST_ATTEMPTS = 3
 _MOST_LOGGED_FAILURES = 20

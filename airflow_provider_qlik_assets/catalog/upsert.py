@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import random
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,13 +19,14 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikResponseError,
     QlikValidationError,
 )
+from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.models import DataAsset
 from airflow_provider_qlik_assets.client.retry import outcome_is_unknown
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client.client import QlikCloudClient
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 IfExists = Literal["update", "skip", "fail"]
 

@@ -190,7 +190,7 @@ def _unexpected(method: str, url: str, status: int, content_type: str, content: 
         else "A proxy or gateway may have changed it."
     )
     return QlikResponseError(
-        f"{method} {url} answered {status} with {content_type or 'no content type'} where JSON was expected: "
-        f"{text!r}. {hint}",
+        f"{method} {url} answered {status} with {shorten(content_type, 100) or 'no content type'} where "
+        f"JSON was expected: {text!r}. {hint}",
         http_status=status,
     )

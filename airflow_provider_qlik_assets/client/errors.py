@@ -2,7 +2,8 @@
 
 Every message says what was tried, what came back (status, Qlik's code, title and detail), Qlik's trace id
 where there is one, and the next step for the reader. No message holds a secret: headers, request bodies and
-query strings are never part of one.
+query strings are never part of one. No message has more than one line, an unprintable character, or more than
+16,000 characters: see :func:`shorten` and :func:`one_line`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Self
 
 _SHOWN_CHARACTERS = 300
 _MOST_SHOWN_FAILURES = 20
+_LONGEST_MESSAGE = 16_000
 
 
 class QlikCloudError(Exception):
@@ -34,7 +36,7 @@ class QlikCloudError(Exception):
 
     def __str__(self) -> str:
         message = self._message()
-        return f"{self.progress} {message}" if self.progress else message
+        return one_line(f"{self.progress} {message}" if self.progress else message)
 
     def _message(self) -> str:
         return super().__str__()
@@ -98,7 +100,7 @@ class ErrorDetail:
 
     def __str__(self) -> str:
         text = " ".join(part for part in (self.code, self.title) if part)
-        return f"{text}: {self.detail}" if self.detail and text else text or self.detail
+        return shorten(f"{text}: {self.detail}" if self.detail and text else text or self.detail)
 
 
 class QlikApiError(QlikCloudError):
@@ -233,7 +235,10 @@ class QlikPartialFailureError(QlikCloudError):
 
     def __init__(self, failures: Mapping[str, QlikCloudError], *, total: int) -> None:
         self.failures = dict(failures)
-        shown = [f"{name}: {error}" for name, error in list(self.failures.items())[:_MOST_SHOWN_FAILURES]]
+        shown = [
+            f"{shorten(name, 200)}: {shorten(str(error), 1000)}"
+            for name, error in list(self.failures.items())[:_MOST_SHOWN_FAILURES]
+        ]
         more = len(self.failures) - len(shown)
         super().__init__(
             f"{len(self.failures)} of {total} data assets failed; running it again does only what is left. "
@@ -264,9 +269,33 @@ def error_class(http_status: int) -> type[QlikApiError]:
 
 
 def shorten(text: str, limit: int = _SHOWN_CHARACTERS) -> str:
-    """Return ``text`` on one line, cut to ``limit`` characters."""
-    text = " ".join(text[: 4 * limit].split())
+    """Return text from outside as it may be shown in a log or a message.
+
+    On one line, whatever lines it had; what is not printable, such as control characters, marks that change
+    the direction of writing and lone surrogates, as an escape sequence; and cut to ``limit`` characters.
+    """
+    text = _printable(text[: 4 * limit])
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def one_line(message: str) -> str:
+    """Return a whole message as :func:`shorten` does, without its middle if it is too long for a log."""
+    if len(message) > 2 * _LONGEST_MESSAGE:
+        message = message[:_LONGEST_MESSAGE] + message[-_LONGEST_MESSAGE:]
+    text = _printable(message)
+    if len(text) <= _LONGEST_MESSAGE:
+        return text
+    return f"{text[: _LONGEST_MESSAGE * 3 // 4]} … {text[3 - _LONGEST_MESSAGE // 4 :]}"
+
+
+def _printable(text: str) -> str:
+    text = " ".join(text.split())
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
 
 
 def first_few(names: Sequence[str], most: int = 10) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import re
 import ssl
@@ -17,8 +16,9 @@ import requests
 import urllib3
 
 from airflow_provider_qlik_assets.client.errors import QlikConfigurationError, QlikConnectionError, shorten
+from airflow_provider_qlik_assets.client.log import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _PROXY_SCHEMES = frozenset({"http", "https", "socks4", "socks4a", "socks5", "socks5h"})
 # The connection was not made; DNS failures are among them.

@@ -11,14 +11,14 @@ page after page shows nothing new.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from airflow_provider_qlik_assets.client.errors import QlikBadRequestError, QlikResponseError
+from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.models import DataAsset
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _MOST_READINGS = 10
 _MOST_PAGES_WITHOUT_NEWS = 10

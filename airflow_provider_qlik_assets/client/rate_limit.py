@@ -18,10 +18,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from airflow_provider_qlik_assets.client.errors import QlikConfigurationError, QlikRateLimitError
+from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import MAX_PERMITS, Answer, Quota
 from airflow_provider_qlik_assets.client.rate_limit_stores.store import Store
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 DEFAULT_MAX_WAIT_SECONDS = 3600.0
 _SHORTEST_NEWS_SECONDS = 1.0

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import math
 import threading
 import time
@@ -29,8 +28,9 @@ from airflow_provider_qlik_assets.client.host_state import (
     replace_private,
 )
 from airflow_provider_qlik_assets.client.instants import parse_instant
+from airflow_provider_qlik_assets.client.log import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 # Qlik Cloud's tokens are valid for six hours; one that expires earlier unsaid is renewed on a 401.
 _DEFAULT_LIFETIME_SECONDS = 6 * 3600.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -30,6 +29,7 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikValidationError,
     shorten,
 )
+from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.network import (
     Diagnosis,
     Route,
@@ -40,7 +40,7 @@ from airflow_provider_qlik_assets.client.rate_limit import RateLimiter, Tier
 from airflow_provider_qlik_assets.client.retry import Failure, RetryPolicy
 from airflow_provider_qlik_assets.client.stopping import StopFlag
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 USER_AGENT = f"airflow-provider-qlik-assets/{__version__} python/{platform.python_version()}"
 
@@ -235,10 +235,15 @@ class Transport:
             # By the adapter: a session would look at redirects and keep cookies.
             adapter = self._session.get_adapter(self.base_url)
             response = adapter.send(prepared, timeout=self._timeout, **self._options)
-            if response.status_code < 200:
-                # The real answer may follow, and would be taken for that of the next request.
-                raise urllib3.exceptions.ProtocolError(f"interim answer {response.status_code}")
-            content = read_content(response, shown)
+            content = None
+            try:
+                if response.status_code < 200:
+                    # The real answer may follow, and would be taken for that of the next request.
+                    raise urllib3.exceptions.ProtocolError(f"interim answer {response.status_code}")
+                content = read_content(response, shown)
+            finally:
+                if content is None or not content.is_whole:
+                    response.raw.close()
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
             diagnosis = self._route.diagnose(error, shown, timeout=self._timeout)
         else:

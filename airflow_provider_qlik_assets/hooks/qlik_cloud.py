@@ -20,6 +20,7 @@ from airflow_provider_qlik_assets._compat import (
     redact,
 )
 from airflow_provider_qlik_assets.catalog.results import count_actions
+from airflow_provider_qlik_assets.client.errors import one_line, shorten
 from airflow_provider_qlik_assets.client.host_state import StateUnavailableError
 from airflow_provider_qlik_assets.client.rate_limit_stores import check_store, open_store
 from airflow_provider_qlik_assets.client.stopping import StopFlag
@@ -287,11 +288,12 @@ class QlikCloudHook(BaseHook):
                 user = check_tenant(client)
         except Exception as error:  # noqa: BLE001 - the form shows any failure; the api-server must not fail
             message = str(error) or repr(error)
-            return False, str(redact(f"{message} Besides, {not_shared}" if not_shared else message))
-        name = user.get("name") or user.get("email") or user["id"]
-        message = f"Connected to {settings.base_url} as {name!r}, tenant {user['tenantId']!r}"
+            message = f"{message} Besides, {not_shared}" if not_shared else message
+            return False, one_line(str(redact(message)))
+        name = shorten(str(user.get("name") or user.get("email") or user["id"]), 100)
+        message = f"Connected to {settings.base_url} as {name!r}, tenant {shorten(user['tenantId'], 100)!r}"
         message += f", but {not_shared}" if not_shared else "."
-        return not not_shared, str(redact(message))
+        return not not_shared, one_line(str(redact(message)))
 
     def _look_up(self) -> tuple[ConnectionSettings, Connection | None]:
         """Return the settings, and the connection of the rate limit store if they name one."""

@@ -14,7 +14,6 @@ asset. Stamping the data asset for it would be a change that the watcher reports
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -22,11 +21,12 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_qlik_assets.catalog.deletion import check_ids
 from airflow_provider_qlik_assets.client.errors import QlikValidationError
 from airflow_provider_qlik_assets.client.instants import parse_stamp
+from airflow_provider_qlik_assets.client.log import get_logger
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets._compat import Context
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 # Airflow 3, and Airflow 2.
 _CONTEXT_KEYS = ("triggering_asset_events", "triggering_dataset_events")

@@ -11,7 +11,7 @@ import pendulum
 
 from airflow_provider_qlik_assets._compat import AirflowException, BaseOperator, conf
 from airflow_provider_qlik_assets.catalog.results import Result
-from airflow_provider_qlik_assets.client.errors import QlikCloudError, QlikRateLimitError
+from airflow_provider_qlik_assets.client.errors import QlikCloudError, QlikRateLimitError, shorten
 from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
 from airflow_provider_qlik_assets.client.stopping import StopFlag
 from airflow_provider_qlik_assets.failures import permanent_errors_fail_the_task
@@ -82,7 +82,7 @@ class QlikOperator(TemplatedArguments, BaseOperator):
         :raises AirflowException: the trigger did not say that the wait is over.
         """
         if not isinstance(event, dict) or event.get("status") != "success":
-            raise AirflowException(f"The trigger ended with an unexpected event: {event!r}.")
+            raise AirflowException(f"The trigger ended with an unexpected event: {shorten(repr(event))}.")
         return self._do(Part(context, earlier or [], waited, parse_instant(started) if started else None))
 
     def on_kill(self) -> None:

@@ -146,7 +146,7 @@ class QlikSyncDataAssetsOperator(QlikOperator):
         if not found:
             looked = f", neither in {' nor in '.join(map(str, folders))}" if not path.is_absolute() else ""
             raise QlikValidationError(f"data_assets names {path}, and there is no such file{looked}.")
-        self.log.info("The data assets are wished in %s.", found[0])
+        self.log.info("The data assets are wished in %s.", shorten(str(found[0])))
         return read_wish_file(found[0])
 
     def _folders(self, context: Context) -> list[Path]:

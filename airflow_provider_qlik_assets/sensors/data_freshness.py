@@ -45,6 +45,7 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikRateLimitError,
     QlikStoppedError,
     QlikValidationError,
+    shorten,
 )
 from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
 from airflow_provider_qlik_assets.client.retry import RetryPolicy
@@ -232,7 +233,7 @@ class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
                 raise AirflowSensorTimeout(message)
             if status == "error":
                 raise AirflowFailException(message)
-            raise AirflowException(f"The trigger ended with an unexpected event: {event!r}.")
+            raise AirflowException(f"The trigger ended with an unexpected event: {shorten(repr(event))}.")
 
     def _defer(self, context: Context) -> Any:
         """Return the result if there is nothing to wait for, otherwise wait in the triggerer."""

@@ -15,6 +15,7 @@ from typing import Any
 from zlib import crc32
 
 from airflow_provider_qlik_assets.catalog.edges import FreshnessEdges
+from airflow_provider_qlik_assets.client.errors import shorten
 from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
 
 # Airflow asks for values below 64 KB; so they suffice for some 15,000 data assets.
@@ -61,11 +62,13 @@ class FreshnessMemory:
             try:
                 await access()
             except ValueError as error:  # it is the trigger of several assets
-                self._log.warning("What was seen last cannot be %s: %s.", what, error)
+                self._log.warning("What was seen last cannot be %s: %s.", what, shorten(str(error)))
                 self._store = None
                 break
             except Exception as error:  # noqa: BLE001 - whatever it is may pass, and must not end the watch
-                self._log.warning("What was seen last cannot be %s: %s. It is tried again.", what, error)
+                self._log.warning(
+                    "What was seen last cannot be %s: %s. It is tried again.", what, shorten(str(error))
+                )
                 if attempt < attempts - 1:
                     await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2.0**attempt)
             else:

@@ -21,13 +21,14 @@ from asgiref.sync import sync_to_async
 
 from airflow_provider_qlik_assets.catalog.changes import ChangeFeed, Interest, Snapshot
 from airflow_provider_qlik_assets.client.errors import QlikApiError, QlikCloudError, QlikRateLimitError
+from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.failures import describe, is_permanent
 from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client import QlikCloudClient
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 SHORTEST_INTERVAL_SECONDS = 1.0
 _LONGEST_BACK_OFF_SECONDS = 600.0

@@ -24,7 +24,8 @@ def key(sandbox: Sandbox) -> str:
 def ask(sandbox: Sandbox, key: str) -> socket.socket:
     """Ask for an asset over a bare socket."""
     host, port = sandbox.url.removeprefix("http://").split(":")
-    head = f"GET {ASSETS}/{key} HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer {sandbox.api_key}\r\n\r\n"
+    headers = f"Host: {host}:{port}\r\nAuthorization: Bearer {sandbox.api_key}\r\n"
+    head = f"GET {ASSETS}/{key} HTTP/1.1\r\n{headers}\r\n"
     connection = socket.create_connection((host, int(port)), timeout=10)
     connection.sendall(head.encode())
     return connection

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from airflow_provider_qlik_assets.client.host_state import StateUnavailableError
+from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import Answer, Quota
 from airflow_provider_qlik_assets.client.rate_limit_stores.store import Store
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _T = TypeVar("_T")
 _RETRY_SECONDS = 10.0

@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import functools
 import hashlib
-import logging
 import os
 import struct
 import time
@@ -21,10 +20,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from airflow_provider_qlik_assets.client.host_state import StateUnavailableError, locked, private_directory
+from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import MAX_PERMITS, MAX_QUEUE, Ledger, Quota
 from airflow_provider_qlik_assets.client.rate_limit_stores.ledger_store import LedgerStore
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _T = TypeVar("_T")
 

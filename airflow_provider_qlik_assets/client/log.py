@@ -1,0 +1,30 @@
+"""Loggers of the package: what is put into a line is shown as :func:`~.errors.shorten` shows it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import PurePath
+from typing import Any
+
+from airflow_provider_qlik_assets.client.errors import one_line
+
+
+def get_logger(name: str) -> logging.Logger:
+    """Return the logger of a module.
+
+    Texts, paths and errors among the arguments of a line cannot begin another line, nor hold what is not
+    printable, whoever they come from. Objects of the package, such as a plan with its lines, show themselves.
+    """
+    logger = logging.getLogger(name)
+    logger.addFilter(_escape_arguments)
+    return logger
+
+
+def _escape_arguments(record: logging.LogRecord) -> bool:
+    if isinstance(record.args, tuple):
+        record.args = tuple(_shown(argument) for argument in record.args)
+    return True
+
+
+def _shown(argument: Any) -> Any:
+    return one_line(str(argument)) if isinstance(argument, (str, PurePath, BaseException)) else argument
