@@ -1,4 +1,4 @@
-"""What all those tests leave behind: no secret anywhere."""
+"""What all those tests leave behind: no secret anywhere, and no request beyond the quota."""
 
 from __future__ import annotations
 
@@ -27,3 +27,9 @@ def test_the_database_holds_no_key(airflow: Airflow, tenant: Sandbox) -> None:
 def test_no_trigger_holds_the_key(airflow: Airflow, tenant: Sandbox) -> None:
     arguments = str(trigger_arguments(airflow))
     assert not [secret for secret in (tenant.api_key, tenant.client_secret) if secret in arguments]
+
+
+def test_no_request_was_refused_for_the_quota(airflow: Airflow, tenant: Sandbox) -> None:
+    assert tenant.journal.requests("PATCH")
+    assert [entry for entry in tenant.journal.requests() if entry.status == 429] == []
+    assert tenant.journal.busiest_window(2, tenant.settings.window_seconds) <= tenant.settings.tier2_limit
