@@ -224,3 +224,15 @@ def test_what_a_subclass_adds_is_its_own(note: Any, run_dag: RunDag, qlik_sandbo
     run_dag(dag)
     assert errors.found == ["data_asset.description became 'None'"]
     assert [qlik_sandbox.assets[key]["description"] for key in "ab"] == ["new", "old"]
+
+
+@pytest.mark.parametrize(("options", "fails"), [({}, True), ({"template_undefined": Undefined}, False)])
+def test_a_misspelled_variable_fails_the_task_unless_the_dag_allows_it(
+    qlik_sandbox: Sandbox, run_dag: RunDag, options: dict[str, Any], fails: bool
+) -> None:
+    with new_dag(f"undefined_{fails}", **options) as dag:
+        data_asset = {"id": "a", "description": "{{ misspelled }}"}
+        QlikUpsertDataAssetOperator(task_id="upsert", data_asset=data_asset)
+
+    assert run_dag(dag).state == ("failed" if fails else "success")
+    assert qlik_sandbox.assets["a"].get("description", "") == ("old" if fails else "")

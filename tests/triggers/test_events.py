@@ -16,48 +16,13 @@ from airflow_provider_qlik_assets.client.errors import QlikValidationError
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
 from airflow_provider_qlik_assets.triggers import data_freshness, freshness_memory
 from airflow_provider_qlik_assets.triggers.data_freshness import QlikDataFreshnessEventTrigger
+from tests.triggers.state_stores import StateStore, StateStoreOfTwoAssets
 
 MakeWatcher = Callable[..., QlikDataFreshnessEventTrigger]
 
 OLD = "2026-01-01T00:00:00.000Z"
 NEW = "2026-02-01T00:00:00.000Z"
 NEWER = "2026-03-01T00:00:00.000Z"
-
-
-class StateStore:
-    """What Airflow 3.3 gives the trigger of the asset "orders"; values go through JSON."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, str] = {}
-        self.fails = 0
-        self.written: list[str] = []
-
-    def __getitem__(self, asset: Any) -> StateStore:
-        if asset.name != "orders":
-            raise KeyError(asset)
-        return self
-
-    async def aget(self, key: str, default: Any = None) -> Any:
-        self._fail()
-        return json.loads(self.values[key]) if key in self.values else default
-
-    async def aset(self, key: str, value: Any) -> None:
-        self._fail()
-        self.written.append(key)
-        self.values[key] = json.dumps(value)
-
-    def _fail(self) -> None:
-        if self.fails:
-            self.fails -= 1
-            raise RuntimeError("the supervisor is away")
-
-
-class StateStoreOfTwoAssets:
-    def __getitem__(self, asset: Any) -> Any:
-        raise KeyError(asset)
-
-    async def aget(self, key: str, default: Any = None) -> Any:
-        raise ValueError("Task has 2 concrete inlets and outlets")
 
 
 @pytest.fixture(autouse=True)
