@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = "airflow_provider_qlik_assets"
 # Besides Python modules.
-_DATA = {f"{PACKAGE}/py.typed"}
+_DATA = {f"{PACKAGE}/py.typed", f"{PACKAGE}/client/rate_limit_stores/ledger.lua"}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: dict[str, set[str]]
 
     assert modules() <= content
     assert content >= _DATA
-    assert [name for name in content - modules() if not _is_data(name)] == []
+    assert content - modules() - _DATA == set()
+    assert not any(name.endswith("ruff.toml") or "test" in name.split("/")[0] for name in content)
 
 
 def test_the_wheel_holds_licence_and_entry_points(built: dict[str, set[str]]) -> None:
@@ -60,6 +61,7 @@ def test_the_sdist_holds_what_is_needed_to_build_and_test(built: dict[str, set[s
         "pyproject.toml",
     } <= content
     assert {"tests/conftest.py", "example_dags/demo.py"} <= content
+    assert content >= _DATA
 
 
 @pytest.mark.parametrize("kind", ["wheel", "sdist"])
@@ -67,7 +69,3 @@ def test_no_leftovers_are_published(built: dict[str, set[str]], kind: str) -> No
     unwanted = ("__pycache__", ".venv", ".git/", ".pytest_cache", "uv.lock", ".coverage", ".DS_Store")
 
     assert [name for name in built[kind] if any(part in name for part in unwanted)] == []
-
-
-def _is_data(name: str) -> bool:
-    return name in _DATA or (name.startswith(f"{PACKAGE}/") and Path(name).suffix in {".lua", ".js", ".css"})

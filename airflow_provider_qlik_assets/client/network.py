@@ -239,7 +239,9 @@ def _root_cause(error: BaseException) -> BaseException:
 
 
 def _describe(cause: BaseException) -> str:
-    return shorten(f"{type(cause).__name__}: {str(cause).rpartition('): ')[2]}", 160)
+    # urllib3 begins with the connection, as an expression or, below 2.6, as <its class and address>.
+    why = re.sub(r"^<[^>]*>: ", "", str(cause).rpartition("): ")[2])
+    return shorten(f"{type(cause).__name__}: {why}", 160)
 
 
 def _system_text(cause: BaseException) -> str:
