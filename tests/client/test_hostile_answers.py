@@ -250,6 +250,7 @@ def test_ten_entries_of_an_error_are_kept(tenant: Any, connect: Connect) -> None
         ("zstd", b"\x28\xb5\x2f\xfd"),
         ("gzip, gzip", gzip.compress(gzip.compress(b"{}"))),
     ],
+    ids=["br", "deflate", "zstd", "gzip twice"],
 )
 def test_an_encoding_that_was_not_asked_for_is_refused(
     tenant: Any, connect: Connect, encoding: str, packed: bytes
