@@ -15,6 +15,7 @@ from airflow_provider_qlik_assets._compat import BaseHook, Connection, get_async
 
 
 @pytest.mark.skipif(find_spec("airflow.sdk") is None, reason="Airflow 2 warns about itself")
+@pytest.mark.slow
 def test_every_name_comes_from_where_this_airflow_wants_it_to() -> None:
     script = (
         "import warnings; from airflow_provider_qlik_assets import _compat\n"

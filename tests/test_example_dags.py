@@ -46,6 +46,7 @@ def load(example: str) -> dict[str, DAG]:
 
 
 @pytest.mark.timeout(DEMO_TIMEOUT + 20)
+@pytest.mark.slow
 def test_the_demo_runs_every_example_and_leaves_the_catalog_as_expected() -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     demo = subprocess.run(
@@ -121,6 +122,7 @@ class TestInOneDataStore:
         return qlik_sandbox
 
     @pytest.mark.parametrize("delete_unlisted", [False, True])
+    @pytest.mark.slow
     def test_no_example_deletes_what_another_one_created(
         self, warehouse: Sandbox, run_dag: Callable[..., Any], delete_unlisted: bool
     ) -> None:

@@ -37,6 +37,7 @@ def test_an_example_is_shown_as_it_is(file: str, code: str) -> None:
     assert code.strip() in (ROOT / file).read_text()
 
 
+@pytest.mark.slow
 def test_the_dag_runs(qlik_sandbox: Sandbox, qlik_conn_id: str, run_dag: Callable[..., Any]) -> None:
     code = snippet("publish_orders")
     store_id = qlik_sandbox.add_store(name="warehouse")
@@ -73,6 +74,7 @@ def test_the_client_works_without_airflow(qlik_sandbox: Sandbox) -> None:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.slow
 def test_the_pytest_plugin_works(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(snippet("pytest_plugins").partition("\n\n")[0])
     (tmp_path / "test_mine.py").write_text(snippet("pytest_plugins").partition("\n\n\n")[2])

@@ -112,6 +112,7 @@ def several_nothings() -> list[Any]:
 
 
 @by_operator("operator")
+@pytest.mark.slow
 def test_what_a_task_returned_is_never_rendered(
     operator: Any, run_dag: RunDag, qlik_sandbox: Sandbox
 ) -> None:

@@ -50,6 +50,7 @@ with DAG("{name}", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None):
     ],
 )
 @pytest.mark.usefixtures("airflow_db", "qlik_conn_id")
+@pytest.mark.slow
 def test_airflow_dags_test(  # noqa: PLR0917 - fixtures
     name: str,
     returned: Any,

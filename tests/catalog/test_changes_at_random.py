@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
@@ -89,6 +90,7 @@ class World:
     tenant=({}, 1),
 )
 @given(steps=steps, tenant=st.tuples(behaviour, st.sampled_from([1, 3, ASSETS])))
+@pytest.mark.slow
 def test_what_the_feed_says_is_true(
     sandbox: Sandbox, connect: Callable[..., QlikCloudClient], clock: Any, steps: list[Any], tenant: Any
 ) -> None:

@@ -63,6 +63,7 @@ EXPECTED = {f"table_{number:03}": 1 for number in range(ASSETS)}
 
 @pytest.mark.timeout(240)
 @BOTH
+@pytest.mark.slow
 def test_syncs_of_several_processes_at_once_create_each_data_asset_once(tenant: Any) -> None:
     tenant.break_now_and_then()
 
@@ -74,6 +75,7 @@ def test_syncs_of_several_processes_at_once_create_each_data_asset_once(tenant: 
 
 @pytest.mark.timeout(180)
 @BOTH
+@pytest.mark.slow
 def test_a_sync_that_is_killed_again_and_again_ends_in_the_same_state(tenant: Any) -> None:
     tenant.control("POST", "/faults", {"kind": "delay", "seconds": 0.01, "times": None})
     context = multiprocessing.get_context("spawn")

@@ -61,6 +61,7 @@ def write(ready: dict[str, str], store_id: str, writer: int, failures: Any) -> N
     [{"duplicate_technical_name": "refused"}, {"duplicate_technical_name": "allowed"}],
     indirect=True,
 )
+@pytest.mark.slow
 def test_the_newest_wish_of_every_writer_is_in_the_catalog(tenant: Any) -> None:
     tenant.break_now_and_then()
 

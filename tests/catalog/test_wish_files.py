@@ -191,6 +191,7 @@ def chain() -> str:
         "large YAML", "large JSON",
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_no_file_costs_much_memory_or_time(
     tmp_path: Path, name: str, text: Callable[[], str], message: str
 ) -> None:

@@ -183,6 +183,7 @@ def many_errors() -> bytes:
         "endless text", "deep error", "many errors",
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_no_answer_costs_much_memory_or_time(
     tenant: Any, body: Callable[[], bytes], status: str, headers: dict[str, str], outcome: str
 ) -> None:

@@ -88,6 +88,7 @@ def test_the_deadline_of_an_answer_holds_in_a_forked_child(sandbox: Sandbox, con
 
 
 @pytest.mark.parametrize("context", [FORK, SPAWN], ids=["fork", "spawn"])
+@pytest.mark.slow
 def test_processes_share_a_token(sandbox: Sandbox, context: Any) -> None:
     found = run(context, connect_and_ask, sandbox.url, sandbox.client_id, sandbox.client_secret, processes=4)
 

@@ -69,6 +69,7 @@ def tenant(qlik_sandbox: Sandbox) -> Sandbox:
 
 @pytest.mark.timeout(240)
 @pytest.mark.usefixtures("tenant")
+@pytest.mark.slow
 def test_the_next_task_reads_what_a_hook_method_returned(
     qlik_conn_id: str, run_dag: Callable[[DAG], Any]
 ) -> None:
@@ -180,6 +181,7 @@ with DAG("hook_in_a_process", start_date=datetime(2026, 1, 1, tzinfo=timezone.ut
 
 @pytest.mark.timeout(240)
 @pytest.mark.usefixtures("qlik_conn_id", "tenant", "airflow_db")
+@pytest.mark.slow
 def test_another_process_reads_it_too(tmp_path: Path) -> None:
     folder, written = tmp_path / "dags", tmp_path / "written.json"
     folder.mkdir()

@@ -143,6 +143,7 @@ def test_a_password_in_the_extra_is_refused(qlik_sandbox: Sandbox, set_connectio
 
 @pytest.mark.timeout(180)
 @pytest.mark.usefixtures("airflow_db")
+@pytest.mark.slow
 def test_the_command_of_airflow_shows_what_to_fix(
     qlik_sandbox: Sandbox, set_connection: SetConnection
 ) -> None:

@@ -98,6 +98,7 @@ def ids(qlik_sandbox: Sandbox) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_stamps_stop_before_the_next_write(start: Start, ids: list[str]) -> None:
     task = start("PATCH", "QlikUpdateDataFreshnessOperator", data_asset_ids=ids)
     task.wait_for_requests(2 * WORKERS)
@@ -106,6 +107,7 @@ def test_stamps_stop_before_the_next_write(start: Start, ids: list[str]) -> None
     assert f"Data freshness: {task.requests()} of 400 stamped ({task.requests()} updated)" in task.log
 
 
+@pytest.mark.slow
 def test_a_sync_stops_before_the_next_write(start: Start) -> None:
     wishes = [{"technicalName": f"new_{number}", "appType": "app"} for number in range(400)]
     task = start("POST", "QlikSyncDataAssetsOperator", data_store_id="store-1", data_assets=wishes)
@@ -115,6 +117,7 @@ def test_a_sync_stops_before_the_next_write(start: Start) -> None:
     assert f"{task.requests()} of 400 written ({task.requests()} created)" in task.log
 
 
+@pytest.mark.slow
 def test_deletions_stop_before_the_next_chunk(start: Start, qlik_sandbox: Sandbox, ids: list[str]) -> None:
     task = start("DELETE", "QlikDeleteDataAssetsOperator", data_asset_ids=ids)
     task.wait_for_requests(2)
@@ -129,6 +132,7 @@ def test_deletions_stop_before_the_next_chunk(start: Start, qlik_sandbox: Sandbo
     assert known == deleted or "100 more may have been deleted: table_" in task.log
 
 
+@pytest.mark.slow
 def test_a_sensor_stops_before_its_next_request(start: Start, ids: list[str]) -> None:
     task = start("GET", "QlikDataFreshnessSensor", data_asset_ids=ids, fresh_since="2026-01-01T00:00:00Z")
     task.wait_for_requests(3)
@@ -136,6 +140,7 @@ def test_a_sensor_stops_before_its_next_request(start: Start, ids: list[str]) ->
     assert task.requests_after_sigterm() <= 1
 
 
+@pytest.mark.slow
 def test_an_execution_timeout_stops_before_the_next_write(start: Start, ids: list[str]) -> None:
     task = start(
         "PATCH", "QlikUpdateDataFreshnessOperator", data_asset_ids=ids, execution_timeout=10, retries=0

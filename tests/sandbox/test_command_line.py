@@ -45,6 +45,7 @@ def control(ready: dict[str, str], path: str) -> Any:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.slow
 def test_it_runs_until_a_signal_and_ends_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     ready = tmp_path / "ready.json"
     ready.write_text("stale")
@@ -98,6 +99,7 @@ def test_it_listens_on_the_port_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "names"), [([], ["demo"]), (["--store", "data lake"], ["data lake"]), (["--no-store"], [])]
 )
+@pytest.mark.slow
 def test_it_starts_with_a_data_store_and_says_its_id(
     tmp_path: Path, arguments: list[str], names: list[str]
 ) -> None:
@@ -108,6 +110,7 @@ def test_it_starts_with_a_data_store_and_says_its_id(
     assert [found["data_store_id"]] * len(names) == [*stores] if names else "data_store_id" not in found
 
 
+@pytest.mark.slow
 def test_the_line_for_airflow_can_be_pasted_into_a_shell(tmp_path: Path) -> None:
     with running("--ready-file", str(tmp_path / "ready")) as process:
         wait_for(tmp_path / "ready", process)
@@ -133,6 +136,7 @@ def test_the_line_for_airflow_can_be_pasted_into_a_shell(tmp_path: Path) -> None
         (["--port", "{taken}"], "in use"),
     ],
 )
+@pytest.mark.slow
 def test_it_says_why_it_cannot_run(arguments: list[str], message: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -12,6 +12,7 @@ CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 
 
 @pytest.mark.parametrize("phase", ["coverage", "fuzzing", "stateful"])
+@pytest.mark.slow
 def test_every_operation_keeps_to_its_description(sandbox: Sandbox, tmp_path: Path, phase: str) -> None:
     sandbox.settings.tier1_limit = sandbox.settings.tier2_limit = 10**6
     command = [

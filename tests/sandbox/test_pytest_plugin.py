@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 CONFTEST = 'pytest_plugins = ["airflow_provider_qlik_assets.sandbox.pytest_plugin"]\n'
 TESTS = """
 import requests
@@ -24,6 +26,7 @@ def test_second(qlik_sandbox):
 """
 
 
+@pytest.mark.slow
 def test_each_test_of_a_user_gets_a_clean_tenant(tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\n")  # not one of a directory above
     (tmp_path / "conftest.py").write_text(CONFTEST)

@@ -120,6 +120,7 @@ def test_rendered_text_works(
     assert sensor.execute({})["freshness"]["a"] == "2026-02-01T00:00:00.000Z"
 
 
+@pytest.mark.slow
 def test_deferrable_is_airflows_default() -> None:
     """Read when the module is imported, as all of Airflow's own operators do."""
     script = (

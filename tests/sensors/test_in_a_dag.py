@@ -55,6 +55,7 @@ def dag_named(name: str, **arguments: Any) -> DAG:
     ids=["poke", "reschedule", "deferrable"],
 )
 @pytest.mark.usefixtures("fresh_after_the_first_poll")
+@pytest.mark.slow
 def test_waits(
     run_dag: RunDag, qlik_sandbox: Sandbox, request: pytest.FixtureRequest, mode: dict[str, Any]
 ) -> None:

@@ -61,6 +61,7 @@ def seconds() -> Callable[[], float]:
 
 
 @each_fault
+@pytest.mark.slow
 def test_poke_mode_ends_in_time(make_sensor: Any, qlik_sandbox: Sandbox, fault: Fault, seconds: Any) -> None:
     qlik_sandbox.add_fault(fault)
     sensor = make_sensor()
@@ -84,6 +85,7 @@ def test_deferrable_sensor_defers_at_once(
 
 
 @pytest.mark.parametrize("mode", [{"mode": "poke"}, {"mode": "reschedule"}, {"deferrable": True}])
+@pytest.mark.slow
 def test_a_real_run_ends_in_time(
     make_sensor: Any, qlik_sandbox: Sandbox, run_dag: RunDag, mode: dict[str, Any]
 ) -> None:
@@ -97,6 +99,7 @@ def test_a_real_run_ends_in_time(
     assert time.monotonic() - poke.arrived < 15  # some of it is Airflow's
 
 
+@pytest.mark.slow
 def test_a_request_that_hangs_ends_in_time_in_a_later_process_too(
     make_sensor: Any, qlik_sandbox: Sandbox, run_dag: RunDag
 ) -> None:

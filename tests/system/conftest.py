@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,12 @@ import pytest
 from airflow_provider_qlik_assets.sandbox import Sandbox
 from tests.system.kinds import local_airflow
 from tests.system.whole_airflow import Airflow
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.system)
 
 
 @pytest.fixture(scope="session")

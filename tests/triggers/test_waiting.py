@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import time
 from collections.abc import Callable
@@ -64,11 +63,12 @@ async def test_sleeps_before_the_first_poll(
 async def test_polls_at_its_interval(
     make_trigger: MakeTrigger, qlik_sandbox: Sandbox, for_a_while: Run
 ) -> None:
-    await for_a_while(make_trigger(poll_interval=0.2), 1.1)
+    await for_a_while(make_trigger(poll_interval=0.2), 1.5)
 
     arrivals = [entry.arrived for entry in qlik_sandbox.journal.requests()]
-    assert 2 <= len(arrivals) <= 6
-    assert min(later - earlier for earlier, later in itertools.pairwise(arrivals)) >= 0.1
+    assert len(arrivals) >= 2
+    # As many as fit; a busy machine delays single ones, and so brings two closer.
+    assert len(arrivals) - 2 <= (arrivals[-1] - arrivals[0]) / 0.2
 
 
 async def test_only_reads(make_trigger: MakeTrigger, qlik_sandbox: Sandbox, for_a_while: Run) -> None:

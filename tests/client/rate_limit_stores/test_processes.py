@@ -103,6 +103,7 @@ def _assert_safe(requests: list[Request]) -> None:
 
 
 @pytest.mark.parametrize(("start", "processes"), [("fork", 8), ("spawn", 3)])
+@pytest.mark.slow
 def test_server_never_sees_more_than_the_limit(fleet: Fleet, start: str, processes: int) -> None:
     assert fleet.start(start=start, processes=processes, requests=150 // processes).wait(100) == 0
     requests = fleet.requests()
@@ -120,6 +121,7 @@ def test_each_grant_is_recorded_once_and_none_too_early(tmp_path: Path) -> None:
     assert _most_in_a_window(grants, QUOTA.window) == QUOTA.permits
 
 
+@pytest.mark.slow
 def test_killed_processes_keep_nobody_waiting(fleet: Fleet) -> None:
     rng = random.Random(1)
     starter = fleet.start(start="fork", processes=12, requests=100_000)
