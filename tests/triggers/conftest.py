@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -53,9 +54,12 @@ async def until_done(trigger: QlikDataFreshnessTrigger, seconds: float = 20.0) -
     return payload
 
 
-async def for_a_while(trigger: QlikDataFreshnessTrigger, seconds: float) -> None:
-    """Run a trigger that does not end for some time."""
+async def for_a_while(sandbox: Sandbox, trigger: QlikDataFreshnessTrigger, seconds: float) -> None:
+    """Run a trigger that does not end for some time, which counts from its first request."""
     task = asyncio.create_task(all_events(trigger))
+    async with asyncio.timeout(60):
+        while not (len(sandbox.journal) or task.done()):
+            await asyncio.sleep(0.01)
     done, _ = await asyncio.wait([task], timeout=seconds)
     assert not done, f"ended with {task.result()}"
     task.cancel()
@@ -68,5 +72,5 @@ def _until_done() -> Callable[..., Any]:
 
 
 @pytest.fixture(name="for_a_while")
-def _for_a_while() -> Callable[..., Any]:
-    return for_a_while
+def _for_a_while(qlik_sandbox: Sandbox) -> Callable[..., Any]:
+    return functools.partial(for_a_while, qlik_sandbox)

@@ -63,7 +63,7 @@ async def test_no_event_comes_too_soon_whatever_the_interval(
     found, seconds = await fired(make_trigger(**arguments), in_a_triggerer=True)
 
     assert found == status
-    assert SHORTEST_SECONDS - 0.01 <= seconds < SHORTEST_SECONDS + 1.5
+    assert SHORTEST_SECONDS - 0.01 <= seconds
 
 
 async def test_the_wait_counts_from_the_start_of_the_trigger(
@@ -75,7 +75,7 @@ async def test_the_wait_counts_from_the_start_of_the_trigger(
 
     (_, seconds), _ = await asyncio.gather(fired(make_trigger(), in_a_triggerer=True), change())
 
-    assert seconds < SHORTEST_SECONDS + 1
+    assert seconds < 2 * SHORTEST_SECONDS
 
 
 @pytest.mark.parametrize("moment", [-60, 0.2])
@@ -88,14 +88,15 @@ async def test_a_wait_for_the_rate_limit_ends_no_sooner(moment: float) -> None:
 
 
 async def test_nothing_is_in_the_way_where_no_scheduler_runs(
-    make_trigger: MakeTrigger, qlik_sandbox: Sandbox
+    make_trigger: MakeTrigger, qlik_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Dag.test() runs the trigger itself."""
+    monkeypatch.setattr(handing_back, "SHORTEST_DEFERRAL_SECONDS", 60)
     qlik_sandbox.touch("a", dataFreshness=FRESH)
 
     for trigger in (make_trigger(), QlikRateLimitTrigger(moment=in_seconds(-60))):
         _, seconds = await fired(trigger, in_a_triggerer=False)
-        assert seconds < 1
+        assert seconds < 30
 
 
 def test_it_is_long_enough_for_a_busy_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
