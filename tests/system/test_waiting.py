@@ -207,7 +207,8 @@ def wait_for_runs(watcher: Any, count: int) -> list[dict[str, Any]]:
 
 
 def count_events(watcher: Any) -> int:
-    count: int = watcher.query("SELECT count(*) FROM asset_event")[0][0]
+    statement = "SELECT count(*) FROM asset_event JOIN asset ON asset.id = asset_id WHERE name = 'watched'"
+    count: int = watcher.query(statement)[0][0]
     return count
 
 
