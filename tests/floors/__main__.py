@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 # There are wheels of all floors for them.
 PYTHONS = ">=3.11,<3.13"
-TOOLS = ["pytest", "pytest-asyncio", "pytest-timeout", "hypothesis", "cloudpickle"]
+TOOLS = ["pytest", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "hypothesis", "cloudpickle"]
 TESTS = [
     *(
         f"tests/client/test_{name}.py"
@@ -43,20 +43,8 @@ def main() -> int:
         (home / "pins.txt").write_text("\n".join(re.findall(r"(?m)^[\w.-]+==\S+$", installed)))
         run(home, *install, "--constraints", str(home / "pins.txt"), *TOOLS)
         # The tests have to take what is installed, and old versions warn of themselves.
-        command = [
-            python,
-            "-P",
-            "-m",
-            "pytest",
-            "-q",
-            "-W",
-            "default",
-            "-p",
-            "no:anyio",
-            "-p",
-            "no:cacheprovider",
-        ]
-        tested = run(home, *command, *TESTS)
+        quietly = ["-q", "-W", "default", "-p", "no:anyio", "-p", "no:cacheprovider"]
+        tested = run(home, python, "-P", "-m", "pytest", *quietly, *TESTS)
     print(f"{tested.splitlines()[-1]}; {time.monotonic() - started:.0f} s in all.")
     return 0
 
