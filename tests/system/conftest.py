@@ -13,10 +13,14 @@ from tests.system.kinds import local_airflow
 from tests.system.whole_airflow import Airflow
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is here, and keep what shares an Airflow together: the last tests look at what all left."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.system)
+            of = "several hosts" if item.path.name == "test_celery.py" else "one host"
+            item.add_marker(pytest.mark.xdist_group(of))
 
 
 @pytest.fixture(scope="session")
