@@ -298,7 +298,7 @@ def test_frozen_holder_blocks_no_longer_than_the_time_out(directory: Path, holde
 def _wait_for_lock(path: Path, results) -> None:
     start = time.monotonic()
     try:
-        with locked(path, timeout=1.0):
+        with locked(path, timeout=3.0):
             results.put(("locked", time.monotonic() - start))
     except StateUnavailableError:
         results.put(("unavailable", time.monotonic() - start))
@@ -316,9 +316,9 @@ def test_frozen_holder_is_waited_for_once_and_not_by_every_process(directory: Pa
 
     first, *later = (run() for _ in range(4))
     assert first[0] == "unavailable"
-    assert first[1] >= 1.0
+    assert first[1] >= 3.0
     assert {outcome for outcome, _ in later} == {"unavailable"}
-    assert all(seconds < 0.8 for _, seconds in later)
+    assert all(seconds < 2.4 for _, seconds in later)
 
     os.kill(holder.pid, signal.SIGKILL)
     holder.join(30)

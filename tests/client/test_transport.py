@@ -248,18 +248,18 @@ def test_a_slow_drip_does_not_hold_a_caller(
     with pytest.raises(QlikConnectionError, match=r"the answer was not complete within 0\.6 s") as caught:
         client.me()
 
-    assert 0.5 < time.monotonic() - started < 2.5
+    assert 0.5 < time.monotonic() - started < 10
     assert caught.value.request_sent
 
 
 def test_no_answer_within_the_read_timeout(sandbox: Sandbox, connect: Connect) -> None:
-    sandbox.add_fault(Fault(kind="delay", seconds=3.0))
+    sandbox.add_fault(Fault(kind="delay", seconds=30.0))
     started = time.monotonic()
 
     with pytest.raises(QlikConnectionError, match=r"no answer within 0\.2 s"):
         connect(timeout=(5.0, 0.2), retry=ONCE).me()
 
-    assert time.monotonic() - started < 2.5
+    assert time.monotonic() - started < 10
 
 
 def test_no_connection_within_the_connect_timeout(connect: Connect) -> None:

@@ -152,12 +152,12 @@ def test_a_delay_is_before_or_after_the_change(sandbox: Sandbox, api, key: str, 
 
 
 def test_a_delay_does_not_hold_up_other_requests(sandbox: Sandbox, api, key: str) -> None:
-    sandbox.add_fault(Fault(kind="delay", seconds=5, method="PATCH"))
+    sandbox.add_fault(Fault(kind="delay", seconds=30, method="PATCH"))
     with pytest.raises(requests.exceptions.ReadTimeout):
         api.asset("PATCH", key, json=RENAME, timeout=0.05)
     started = time.monotonic()
     assert api.asset("GET", key).status_code == 200
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 10
 
 
 def test_a_redirect_names_its_target(sandbox: Sandbox, api, key: str) -> None:

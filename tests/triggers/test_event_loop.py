@@ -56,13 +56,13 @@ async def test_slow_answers_do_not_block_the_loop(
     lag = await longest_lag(until_done(make_trigger()))
 
     # Generous for a loaded machine, yet far below the second that blocking would take.
-    assert lag < 0.4
+    assert lag < 0.8
 
 
 async def test_cancelling_is_quick_and_closes_the_client(
     make_trigger: MakeTrigger, qlik_sandbox: Sandbox, closed: list[QlikCloudHook]
 ) -> None:
-    qlik_sandbox.add_fault(Fault(kind="delay", seconds=1.5, times=None))
+    qlik_sandbox.add_fault(Fault(kind="delay", seconds=6, times=None))
     events = make_trigger().run()
     task = asyncio.ensure_future(anext(events))
     while not qlik_sandbox.journal.requests():
@@ -73,7 +73,7 @@ async def test_cancelling_is_quick_and_closes_the_client(
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 3
     assert len(closed) == 1
 
 
