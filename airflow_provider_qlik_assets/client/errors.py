@@ -8,6 +8,7 @@ query strings are never part of one. No message has more than one line, an unpri
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,6 +17,7 @@ from typing import Any, Self
 _SHOWN_CHARACTERS = 300
 _MOST_SHOWN_FAILURES = 20
 _LONGEST_MESSAGE = 16_000
+_WHITE_SPACE = re.compile(r"\s+")
 
 
 class QlikCloudError(Exception):
@@ -274,12 +276,15 @@ def shorten(text: str, limit: int = _SHOWN_CHARACTERS) -> str:
     On one line, whatever lines it had; what is not printable, such as control characters, marks that change
     the direction of writing and lone surrogates, as an escape sequence; and cut to ``limit`` characters.
     """
-    text = _printable(text[: 4 * limit])
+    text = _printable(text[: 4 * limit]).strip()
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def one_line(message: str) -> str:
-    """Return a whole message as :func:`shorten` does, without its middle if it is too long for a log."""
+    """Return a message, or a part of one, as :func:`shorten` does, but for its ends, which may be spaces.
+
+    One that is too long for a log loses its middle.
+    """
     if len(message) > 2 * _LONGEST_MESSAGE:
         message = message[:_LONGEST_MESSAGE] + message[-_LONGEST_MESSAGE:]
     text = _printable(message)
@@ -289,7 +294,7 @@ def one_line(message: str) -> str:
 
 
 def _printable(text: str) -> str:
-    text = " ".join(text.split())
+    text = _WHITE_SPACE.sub(" ", text)
     if text.isprintable():
         return text
     return "".join(

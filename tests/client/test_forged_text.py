@@ -133,3 +133,10 @@ def test_a_log_escapes_texts_paths_and_errors(caplog: pytest.LogCaptureFixture) 
         logger.info("%s, %s and %r: %d, %.1f", FORGED_JSON, ValueError(FORGED), FORGED, 3, 0.5)
     check_records(caplog.records)
     assert caplog.messages[0].endswith(": 3, 0.5")
+
+
+def test_a_log_keeps_the_spaces_between_the_parts_of_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    logger = get_logger("airflow_provider_qlik_assets.client.a_test")
+    with caplog.at_level(logging.INFO):
+        logger.info("%s%s, 1 not.", "1 of 2 stamped", " (1 updated)")
+    assert caplog.messages == ["1 of 2 stamped (1 updated), 1 not."]
