@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from airflow.sdk import PokeReturnValue as PokeReturnValue
     from airflow.sdk import task as task
     from airflow.sdk.configuration import conf as conf
-    from airflow.sdk.definitions.asset import AssetNameRef as AssetNameRef
     from airflow.sdk.exceptions import AirflowException as AirflowException
     from airflow.sdk.exceptions import AirflowFailException as AirflowFailException
     from airflow.sdk.exceptions import AirflowNotFoundException as AirflowNotFoundException
@@ -46,7 +45,6 @@ HOMES = {
     "AirflowSkipException": _EXCEPTIONS,
     "AirflowTaskTimeout": _EXCEPTIONS,
     "Asset": ("airflow.sdk", "airflow.datasets:Dataset"),
-    "AssetNameRef": ("airflow.sdk.definitions.asset",),  # not in 2.11
     "BaseEventTrigger": ("airflow.triggers.base", "airflow.triggers.base:BaseTrigger"),
     "BaseHook": ("airflow.sdk", "airflow.hooks.base"),
     "BaseOperator": ("airflow.sdk", "airflow.models.baseoperator"),

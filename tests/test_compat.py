@@ -29,6 +29,11 @@ def test_every_name_comes_from_where_this_airflow_wants_it_to() -> None:
     assert "_compat" not in run.stdout
 
 
+@pytest.mark.parametrize("name", _compat.HOMES)
+def test_this_airflow_has_every_name(name: str) -> None:
+    assert getattr(_compat, name)
+
+
 def test_a_name_that_no_version_has_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match="Nothing"):
         _compat.Nothing  # noqa: B018

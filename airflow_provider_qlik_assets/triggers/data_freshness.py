@@ -330,7 +330,8 @@ class QlikDataFreshnessEventTrigger(_FeedTrigger):
         stores = getattr(self, "asset_state_store", None)
         if stores is None:
             return None
-        from airflow_provider_qlik_assets._compat import AssetNameRef  # noqa: PLC0415 - not in Airflow 2
+        # Where there are state stores there is this, too.
+        from airflow.sdk.definitions.asset import AssetNameRef  # noqa: PLC0415, TID251
 
         try:
             return stores[AssetNameRef(name=self.asset_name)]
