@@ -121,8 +121,8 @@ class Era:
     def test(self) -> str:
         """Run the tests of what runs in Airflow."""
         self._install("--group", f"{ROOT / 'pyproject.toml'}:test", str(self.wheel))
-        # With some of the pins, the plugin of anyio warns about itself.
-        tested = self._run(self.python, "-m", "pytest", "-q", "-p", "no:anyio", "-m", "", *TESTS)
+        # With some of the pins, the plugin of anyio and others warn about themselves.
+        tested = self._run(self.python, "-m", "pytest", "-q", "-p", "no:anyio", "-W", "default", *TESTS)
         return f"tests: {tested.splitlines()[-1]}"
 
     def _install(self, *what: str) -> None:

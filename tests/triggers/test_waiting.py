@@ -63,12 +63,12 @@ async def test_sleeps_before_the_first_poll(
 async def test_polls_at_its_interval(
     make_trigger: MakeTrigger, qlik_sandbox: Sandbox, for_a_while: Run
 ) -> None:
-    await for_a_while(make_trigger(poll_interval=0.2), 1.5)
+    await for_a_while(make_trigger(poll_interval=0.3), 2.4)
 
     arrivals = [entry.arrived for entry in qlik_sandbox.journal.requests()]
     assert len(arrivals) >= 2
-    # As many as fit; a busy machine delays single ones, and so brings two closer.
-    assert len(arrivals) - 2 <= (arrivals[-1] - arrivals[0]) / 0.2
+    # As many as fit, and two more: a busy machine delays single ones, and so brings others closer.
+    assert len(arrivals) - 3 <= (arrivals[-1] - arrivals[0]) / 0.3
 
 
 async def test_only_reads(make_trigger: MakeTrigger, qlik_sandbox: Sandbox, for_a_while: Run) -> None:
