@@ -279,7 +279,8 @@ def test_lock_of_a_killed_holder_is_free(directory: Path, holder) -> None:
     os.kill(holder.pid, signal.SIGKILL)
 
     with locked(directory / "file", timeout=30):
-        pass
+        holder.join(30)
+        assert holder.exitcode == -signal.SIGKILL
 
 
 def test_frozen_holder_blocks_no_longer_than_the_time_out(directory: Path, holder) -> None:
@@ -370,7 +371,7 @@ def test_child_forked_inside_the_lock_does_not_keep_it(directory: Path) -> None:
         child.start()
     try:
         with locked(directory / "file", timeout=5):
-            pass
+            assert child.is_alive()
     finally:
         child.kill()
         child.join(30)

@@ -82,7 +82,9 @@ WRONG_OPERATIONS = [
 
 @pytest.mark.parametrize("operator", FINE, ids=lambda operator: operator.__name__)
 def test_right_arguments(operator: type[BaseOperator]) -> None:
-    operator(task_id="t", **FINE[operator])
+    made = operator(task_id="t", **FINE[operator])
+
+    assert made.task_id == "t"
 
 
 @pytest.mark.parametrize(("operator", "name", "value", "message"), WRONG)
@@ -107,7 +109,9 @@ def test_what_is_not_rendered_yet_is_not_checked(
         arguments["changes"] = None
 
     with DAG("d", schedule=None):
-        operator(task_id="t", **_with(arguments, unknown))
+        made = operator(task_id="t", **_with(arguments, unknown))
+
+    assert "t" in made.dag.task_ids
 
 
 @pytest.mark.parametrize(

@@ -128,9 +128,11 @@ def test_guards_fail_without_retries_and_before_the_first_deletion(
     assert deleted(qlik_sandbox) == set()
 
 
-def test_airflows_own_dry_run_still_works() -> None:
+def test_airflows_own_dry_run_still_works(qlik_sandbox: Sandbox) -> None:
     """``airflow tasks test --dry-run`` of Airflow 2 calls this method, whatever the argument is named."""
     operator(dry_run=True).dry_run()
+
+    assert not qlik_sandbox.journal.requests()
 
 
 # --- arguments when the DAG is parsed --------------------------------------------------------------------
@@ -175,7 +177,9 @@ def test_wrong_argument(name: str, value: Any, message: str) -> None:
 @pytest.mark.parametrize("unknown", ["{{ params.x }}", OUTPUT])
 def test_what_is_not_rendered_yet_is_not_checked(name: str, unknown: Any) -> None:
     with DAG("d", schedule=None):
-        operator(**{name: BaseOperator(task_id="other").output if unknown is OUTPUT else unknown})
+        made = operator(**{name: BaseOperator(task_id="other").output if unknown is OUTPUT else unknown})
+
+    assert made.task_id in made.dag.task_ids
 
 
 @pytest.mark.parametrize("stale_after", [timedelta(days=30), 2_592_000, 2_592_000.0, "2592000"])

@@ -88,6 +88,8 @@ def test_no_ids_is_no_failure(qlik_sandbox: Sandbox) -> None:
     assert not qlik_sandbox.journal.requests()
 
 
-def test_airflows_own_dry_run_still_works() -> None:
+def test_airflows_own_dry_run_still_works(qlik_sandbox: Sandbox) -> None:
     """``airflow tasks test --dry-run`` of Airflow 2 calls this method, whatever the argument is named."""
     QlikDeleteDataAssetsOperator(task_id="delete", data_asset_ids=["a"], dry_run=True).dry_run()
+
+    assert not qlik_sandbox.journal.requests()

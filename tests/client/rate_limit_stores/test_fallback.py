@@ -135,9 +135,13 @@ def test_waiter_goes_on_waiting_in_the_other_store(fallback, primary, clock) -> 
 
 
 def test_leaving_a_store_that_is_away_is_no_error(fallback, primary, key: str) -> None:
+    before = _delay(fallback, key)
     primary.is_away = True
 
     fallback.leave(key, QUOTA, 1)
+
+    primary.is_away = False
+    assert _delay(fallback, key) == before
 
 
 def test_waiter_leaves_the_store_he_waits_in(fallback, primary, key: str, clock) -> None:
