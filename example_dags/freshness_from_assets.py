@@ -7,6 +7,9 @@ what an event says of it counts only with `trust_event_extra=True`, since whoeve
 any data asset. The instant is what the load tells in `data_freshness`, at most a day ahead, or else the
 moment of the update. A run that no update triggered, such as one by hand, has nothing to do.
 
+Before version 3.2, Airflow's scheduler drops an update that comes in the moment when it creates a run for
+another one; the next update is stamped again. Where each one counts, stamp in the DAG that loads.
+
 **Needs** an Airflow connection `qlik_cloud_default` of type *Qlik Cloud*, and a data asset in Qlik for each
 table. Unpause both DAGs and run `load_sales`.
 

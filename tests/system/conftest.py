@@ -46,6 +46,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Show Airflow's logs with a test that failed."""
     report: Any = yield
     running = getattr(item, "funcargs", {}).get("airflow")
-    if report.when == "call" and report.failed and running is not None:
+    if report.failed and running is not None:
         report.sections.append(("Airflow", running.describe()))
     return report

@@ -54,7 +54,10 @@ def runs(
     if AIRFLOW_3:
         airflow.wait_until(lambda: airflow.query(WATCHED), "the watcher has begun")
     tenant.touch(EXAMPLE_CUSTOMERS_ID, dataFreshness=datetime.now(UTC).isoformat())
-    airflow.wait_until(lambda: is_stamped(tenant), "what was loaded is stamped")
+    airflow.wait_until(lambda: is_stamped(tenant) or forgot_an_update(airflow), "what was loaded is stamped")
+    if not is_stamped(tenant):
+        runs["load_sales"].append(airflow.run("load_sales", PARAMS["load_sales"]))
+        airflow.wait_until(lambda: is_stamped(tenant), "what was loaded again is stamped")
     for dag_id in triggered:
         airflow.wait_until(lambda dag_id=dag_id: airflow.runs(dag_id), f"{dag_id} is triggered")
         runs[dag_id] = [run_id for run_id, _ in airflow.runs(dag_id)]
@@ -99,6 +102,17 @@ def is_stamped(tenant: Sandbox) -> bool:
     return all(tenant.assets[key]["dataFreshness"] > OLD for key in (EXAMPLE_ORDERS_ID, EXAMPLE_STORES_ID))
 
 
+def forgot_an_update(airflow: Airflow) -> bool:
+    """Return whether all updates have led to runs, which have ended, as far as they ever will.
+
+    Before 3.2, Airflow's scheduler drops an update that comes while it creates a run for another one.
+    """
+    if AIRFLOW_3 or airflow.query("SELECT * FROM dataset_dag_run_queue"):
+        return False
+    states = [state for dag in ("load_sales", "freshness_from_assets") for _, state in airflow.runs(dag)]
+    return len(states) > 1 and set(states) == {"success"}
+
+
 def by_name(tenant: Sandbox, store_id: str) -> dict[str, Any]:
     """Return the data assets of a data store by technical name; each name is there once."""
     found = [asset for asset in tenant.assets.values() if asset["dataStoreInfo"]["id"] == store_id]
@@ -137,7 +151,8 @@ def test_updates_of_airflow_assets_are_stamped_once(runs: dict[str, list[str]], 
     orders, stores = tenant.assets[EXAMPLE_ORDERS_ID], tenant.assets[EXAMPLE_STORES_ID]
     assert orders["dataFreshness"] == LOADED_UNTIL
     assert stores["dataFreshness"] > LOADED_UNTIL
-    assert (orders["version"], stores["version"]) == (2, 2)
+    assert orders["version"] == 2
+    assert 2 <= stores["version"] <= 1 + len(runs["load_sales"])
 
 
 def test_the_report_is_built_from_what_was_waited_for(airflow: Airflow, runs: dict[str, list[str]]) -> None:
