@@ -27,7 +27,8 @@ Catalog = dict[str, dict[str, Any]]
 
 EXAMPLES = Path(__file__).resolve().parent
 SHOWN_LOGGER = "airflow.task.operators.airflow_provider_qlik_assets"
-console = Console(width=150)
+# A terminal that is narrower breaks lines, so that no table is cut.
+console = Console(width=max(Console().width, 110))
 
 
 def main() -> int:
@@ -189,27 +190,45 @@ def expectations(before: Catalog, first: Catalog, after: Catalog, started: datet
 def show(title: str, assets: Catalog, before: Catalog) -> None:
     """Print the catalog as a table, with what happened to each data asset since before."""
     table = Table(title=title)
-    for column in ("technical name", "since before", "version", "data freshness", "tags", "description"):
-        table.add_column(column, no_wrap=True)
+    table.add_column("technical name", no_wrap=True)
+    if before:
+        table.add_column("what happened", overflow="fold")
+    table.add_column("version", overflow="fold")
+    table.add_column("fresh as of (UTC)", no_wrap=True)
+    for column in ("tags", "description"):
+        table.add_column(column, overflow="fold")
     for name in sorted(assets.keys() | before.keys()):
-        asset, old = assets.get(name), before.get(name)
-        if asset is None:
-            table.add_row(name, "[red]deleted[/red]")
-            continue
-        changed = sorted(field for field in asset if old and asset[field] != old.get(field)) if old else []
-        changed = [
-            field for field in changed if field not in {"version", "lastModifiedTime", "lastModifiedBy"}
-        ]
-        since = ("" if not before else "[green]created[/green]") if old is None else ", ".join(changed)
-        table.add_row(
-            name,
-            since,
-            str(asset["version"]),
-            asset.get("dataFreshness") or "",
+        asset = assets.get(name, {})
+        fields = [
+            str(asset.get("version", "")),
+            short(asset.get("dataFreshness")),
             ", ".join(asset.get("tags") or []),
             asset.get("description") or "",
-        )
+        ]
+        table.add_row(name, *([what_happened(before.get(name), asset)] if before else []), *fields)
     console.print(table)
+
+
+def what_happened(old: dict[str, Any] | None, new: dict[str, Any]) -> str:
+    """Return in words what became of a data asset; ``new`` is empty if it was deleted."""
+    if not new:
+        return "[red]deleted[/red]"
+    if old is None:
+        return "[green]created[/green]"
+    if old["version"] == new["version"]:
+        return "not written"
+    words = []
+    for field, word in {"name": "name", "dataFreshness": "freshness", "tags": "tags"}.items():
+        if old.get(field) != new.get(field):
+            words.append(f"{word} {'changed' if old.get(field) else 'added'}")
+    if new.get("description"):
+        words.append(f"description {'kept' if old.get('description') == new['description'] else 'changed'}")
+    return ", ".join(words)
+
+
+def short(instant: str | None) -> str:
+    """Return an instant to the minute."""
+    return f"{datetime.fromisoformat(instant):%Y-%m-%d %H:%M}" if instant else ""
 
 
 if __name__ == "__main__":

@@ -49,6 +49,7 @@ def load(example: str) -> dict[str, DAG]:
 @pytest.mark.slow
 def test_the_demo_runs_every_example_and_leaves_the_catalog_as_expected() -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    environment["COLUMNS"] = "200"
     demo = subprocess.run(
         [sys.executable, "-W", "ignore", str(ROOT / "example_dags" / "demo.py")],
         env=environment, capture_output=True, text=True, timeout=DEMO_TIMEOUT, check=False,
@@ -57,6 +58,33 @@ def test_the_demo_runs_every_example_and_leaves_the_catalog_as_expected() -> Non
     assert "Every DAG run succeeded, and the catalog is as expected." in demo.stdout
     for example in EXAMPLES:
         assert f"unning {example}" in demo.stdout
+    assert "name changed, tags added, description kept" in demo.stdout
+
+
+@pytest.mark.parametrize("columns", [20, 80, 200])
+def test_the_tables_of_the_demo_are_never_cut(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    spec = importlib.util.spec_from_file_location("demo", ROOT / "example_dags" / "demo.py")
+    demo = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(demo)
+    name, tags = "dwh.sales.orders_2019_backup", ["sales", "dag:register_and_refresh"]
+    old = {"version": 1, "description": "Written by a data steward"}
+    demo.show("After", {name: {**old, "version": 2, "tags": tags}}, {name: old, "gone": old})
+
+    shown = capsys.readouterr().out
+    rows = [line.split("│")[1:-1] for line in shown.splitlines() if line.startswith("│")]
+    cells = ["".join(parts).replace(" ", "") for parts in zip(*rows, strict=True)]
+    assert cells == [
+        f"{name}gone",
+        "tagsadded,descriptionkeptdeleted",
+        "2",
+        "",
+        "sales,dag:register_and_refresh",
+        "Writtenbyadatasteward",
+    ]
+    assert min(len(part) for part in rows[0]) > 5
 
 
 @pytest.mark.parametrize("expectation", ["steward", "backup", "wrote nothing"])
