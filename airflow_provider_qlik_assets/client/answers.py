@@ -6,8 +6,9 @@ Bodies are unpacked here and not by the HTTP library, of which some versions unp
 from __future__ import annotations
 
 import itertools
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ import urllib3
 from airflow_provider_qlik_assets.client.bounded_json import parse_json
 from airflow_provider_qlik_assets.client.errors import ErrorDetail, QlikResponseError, error_class, shorten
 from airflow_provider_qlik_assets.client.retry import Failure, parse_retry_after
+from airflow_provider_qlik_assets.client.sent_secrets import hide_secrets
 
 # What a page of 100 data assets needs, several times over.
 _LARGEST_ANSWER_BYTES = 8 * 1024 * 1024
@@ -24,11 +26,23 @@ _LARGEST_ERROR_BYTES = 64 * 1024
 _MOST_ERRORS = 10
 _CHUNK_BYTES = 64 * 1024
 _ERROR_KEYS = ("code", "title", "detail")
+# What is shown of an answer that may hold a secret.
+_CODE = re.compile(r"[A-Za-z]{2,20}-[0-9]{1,5}|[a-z]{2,20}(_[a-z]{2,20}){1,3}")
+_TRACE_ID = re.compile(r"[0-9a-f-]{16,36}")
+_CONTENT_TYPE = re.compile(r"(application|text)/[a-z0-9.+-]{1,40}")
 _CHECK_HOST = "Check that the host of the connection is the tenant's own, and what lies between."
 _AS_GZIP = 16 + zlib.MAX_WBITS
 
 # The only encoding that is unpacked.
 ACCEPT_ENCODING = "gzip"
+
+# Returns what may be shown of a text of an answer, given its longest length.
+Quote = Callable[[str, int], str]
+
+
+def quote_nothing(text: str, limit: int) -> str:  # noqa: ARG001 - as shorten
+    """Return what may be shown of an answer that may hold a secret, such as an access token."""
+    return f"{len(text)} characters, which may hold a secret" if text else ""
 
 
 @dataclass(eq=False)
@@ -64,11 +78,12 @@ def is_success(response: requests.Response) -> bool:
     return 200 <= response.status_code < 300
 
 
-def read_content(response: requests.Response, shown: str) -> Content:
+def read_content(response: requests.Response, shown: str, quote: Quote = shorten) -> Content:
     """Read and unpack a body: 8 MiB at most, 64 KiB of what is no success.
 
     :param response: an answer whose body was not read yet.
     :param shown: what was tried, for messages.
+    :param quote: :func:`.shorten` or :func:`quote_nothing`.
     :raises QlikResponseError: if a success has a longer body, or another encoding than was asked for.
     :raises urllib3.exceptions.HTTPError: if it is cut short or garbled.
     """
@@ -82,7 +97,7 @@ def read_content(response: requests.Response, shown: str) -> Content:
         pieces = _received(response, limit + _CHUNK_BYTES)
     else:
         pieces = iter(())
-        problem = f"encoded as {shorten(encoding, 60)!r}, which was not asked for"
+        problem = f"encoded as {quote(encoding, 60)!r}, which was not asked for"
     for piece in pieces:
         content += piece
         if len(content) > limit:
@@ -120,9 +135,12 @@ def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
         raise urllib3.exceptions.DecodeError("the gzip data is cut short")
 
 
-def read_answer(method: str, url: str, response: requests.Response, content: Content) -> Any:
+def read_answer(
+    method: str, url: str, response: requests.Response, content: Content, quote: Quote = shorten
+) -> Any:
     """Return the JSON of a success, or raise what anything else means.
 
+    :param quote: :func:`.shorten` or :func:`quote_nothing`.
     :return: the parsed body; ``None`` if it is empty.
     :raises AttemptFailedError: if Qlik Cloud refused the request, or its answer is no JSON.
     :raises QlikResponseError: if the answer is none of Qlik Cloud's.
@@ -130,7 +148,7 @@ def read_answer(method: str, url: str, response: requests.Response, content: Con
     status = response.status_code
     if status >= 400:
         retry_after = parse_retry_after(response.headers.get("Retry-After"))
-        errors, trace_id, from_qlik = _parse_error_body(content.data)
+        errors, trace_id, from_qlik = _parse_error_body(content.data, quote)
         error = error_class(status)(
             method, url, status, errors=errors, trace_id=trace_id, retry_after=retry_after
         )
@@ -150,11 +168,11 @@ def read_answer(method: str, url: str, response: requests.Response, content: Con
         return None
     content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if content_type and "json" not in content_type:
-        raise _unexpected(method, url, status, content_type, content.data)
+        raise _unexpected(f"{method} {url}", status, content_type, content.data, quote)
     try:
         return parse_json(content.data)
     except ValueError:
-        unreadable = _unexpected(method, url, status, content_type, content.data)
+        unreadable = _unexpected(f"{method} {url}", status, content_type, content.data, quote)
         raise AttemptFailedError(Failure("the answer was cut short or garbled"), unreadable) from None
 
 
@@ -166,31 +184,40 @@ def is_framed_plainly(response: requests.Response) -> bool:
     return len(lengths) == 1 and (response.status_code != 204 or lengths[0].strip() == "0")
 
 
-def _parse_error_body(content: bytes) -> tuple[list[ErrorDetail], str | None, bool]:
+def _parse_error_body(content: bytes, quote: Quote) -> tuple[list[ErrorDetail], str | None, bool]:
     """Return the errors and the trace id of an error body, and whether it may be one of Qlik Cloud."""
     try:
         document = parse_json(content)
         errors = [
-            ErrorDetail(*(str(entry.get(key) or "") for key in _ERROR_KEYS))
+            ErrorDetail(*(hide_secrets(str(entry.get(key) or "")) for key in _ERROR_KEYS))
             for entry in itertools.islice(document.get("errors") or [], _MOST_ERRORS)
         ]
         trace_id = document.get("traceId")
-        return errors, shorten(trace_id, 100) if isinstance(trace_id, str) else None, True
+        trace_id = shorten(trace_id, 100) if isinstance(trace_id, str) else None
+        if quote is quote_nothing:
+            codes = [error.code for error in errors] or [str(document.get("error"))]  # as OAuth has it
+            errors = [ErrorDetail(code) for code in codes if _CODE.fullmatch(code)]
+            trace_id = trace_id if _TRACE_ID.fullmatch(trace_id or "") else None
+        return errors, trace_id, True
     except (ValueError, AttributeError, TypeError):
-        text = shorten(content[:2000].decode("utf-8", "replace"), 120)
+        text = quote(content.decode("utf-8", "replace"), 120)
         errors = [ErrorDetail(detail=f"the answer was not Qlik's JSON but {text!r}")] if text else []
         return errors, None, not text
 
 
-def _unexpected(method: str, url: str, status: int, content_type: str, content: bytes) -> QlikResponseError:
-    text = shorten(content[:2000].decode("utf-8", "replace"), 120)
+def _unexpected(
+    tried: str, status: int, content_type: str, content: bytes, quote: Quote
+) -> QlikResponseError:
+    text = content.decode("utf-8", "replace")
     hint = (
         "HTML usually means a wrong host: check that it is the tenant's own."
         if "html" in content_type or text.lstrip().startswith("<")
         else "A proxy or gateway may have changed it."
     )
+    if not _CONTENT_TYPE.fullmatch(content_type):
+        content_type = quote(content_type, 100)
     return QlikResponseError(
-        f"{method} {url} answered {status} with {shorten(content_type, 100) or 'no content type'} where "
-        f"JSON was expected: {text!r}. {hint}",
+        f"{tried} answered {status} with {content_type or 'no content type'} where "
+        f"JSON was expected: {quote(text, 120)!r}. {hint}",
         http_status=status,
     )

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from requests.auth import AuthBase
 
 from airflow_provider_qlik_assets.client.errors import QlikApiError, QlikConfigurationError
+from airflow_provider_qlik_assets.client.sent_secrets import remember_secret
 from airflow_provider_qlik_assets.client.tokens import TokenCache, is_bearer_token
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ class Authenticator(AuthBase):
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Authenticate a request."""
-        request.headers["Authorization"] = f"Bearer {self.token()}"
+        token = self.token()
+        remember_secret(token)
+        request.headers["Authorization"] = f"Bearer {token}"
         return request
 
     def renew(self, refused: PreparedRequest) -> bool:
@@ -175,6 +178,7 @@ class OAuthClientSecret(_OAuthClient):
         return "Check the OAuth client id and secret, and that the client may be used machine-to-machine."
 
     def _proof(self, token_url: str) -> dict[str, str]:  # noqa: ARG002 - the same for every tenant
+        remember_secret(self.client_secret)
         return {"client_secret": self.client_secret}
 
 
@@ -217,6 +221,7 @@ class OAuthPrivateKey(_OAuthClient):
             "exp": now + _ASSERTION_LIFETIME_SECONDS,
         }
         assertion = jwt.encode(claims, key, algorithm=algorithm, headers={"kid": self.key_id})
+        remember_secret(assertion)
         return {"client_assertion_type": _ASSERTION_TYPE, "client_assertion": assertion}
 
 

@@ -399,7 +399,8 @@ class QlikCloudClient:
             transport = Transport(self.base_url, limiter=self._limiter, sleep=self.sleep, **options)
 
             def request_token(body: dict[str, Any]) -> Any:
-                return transport.send(Request("POST", TOKEN_PATH, body=body), None).document
+                request = Request("POST", TOKEN_PATH, body=body, secret_answer=True)
+                return transport.send(request, None).document
 
             authenticator = self._credentials.authenticator(self.base_url, request_token)
             connected = self._connected = (os.getpid(), transport, authenticator)

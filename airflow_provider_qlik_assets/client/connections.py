@@ -22,6 +22,9 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from airflow_provider_qlik_assets.client.log import watch_urllib3
+
+watch_urllib3()
 _current = threading.local()
 
 

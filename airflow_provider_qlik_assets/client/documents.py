@@ -39,7 +39,7 @@ def parse_page(path: str, document: Any) -> Page:
         items = [DataAsset.from_json(item) for item in document["data"]]
         page = Page(items, pages=int(document["pages"]), total=int(document["total"]))
     except (QlikValidationError, AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise _not_expected(path, "a page of data assets", f": {error}") from error
+        raise _not_expected(path, "a page of data assets", f": {error}") from None
     if any(asset.id is None for asset in items):
         raise _not_expected(path, "a page of data assets", ": some have no id")
     return page

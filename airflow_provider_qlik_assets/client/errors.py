@@ -2,8 +2,8 @@
 
 Every message says what was tried, what came back (status, Qlik's code, title and detail), Qlik's trace id
 where there is one, and the next step for the reader. No message holds a secret: headers, request bodies and
-query strings are never part of one. No message has more than one line, an unprintable character, or more than
-16,000 characters: see :func:`shorten` and :func:`one_line`.
+query strings are never part of one, and what an answer repeats of them is hidden. No message has more than
+one line, an unprintable character, or more than 16,000 characters: see :func:`shorten` and :func:`one_line`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Self
+
+from airflow_provider_qlik_assets.client.sent_secrets import hide_secrets
 
 _SHOWN_CHARACTERS = 300
 _MOST_SHOWN_FAILURES = 20
@@ -28,6 +30,9 @@ class QlikCloudError(Exception):
     """
 
     progress = ""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*(hide_secrets(entry) if isinstance(entry, str) else entry for entry in arguments))
 
     def add_progress(self, text: str) -> None:
         """Say what was done before this error, ahead of what is said already.
@@ -274,9 +279,10 @@ def shorten(text: str, limit: int = _SHOWN_CHARACTERS) -> str:
     """Return text from outside as it may be shown in a log or a message.
 
     On one line, whatever lines it had; what is not printable, such as control characters, marks that change
-    the direction of writing and lone surrogates, as an escape sequence; and cut to ``limit`` characters.
+    the direction of writing and lone surrogates, as an escape sequence; without the secrets that were sent;
+    and cut to ``limit`` characters.
     """
-    text = _printable(text[: 4 * limit]).strip()
+    text = _printable(hide_secrets(text)[: 4 * limit]).strip()
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
@@ -285,6 +291,7 @@ def one_line(message: str) -> str:
 
     One that is too long for a log loses its middle.
     """
+    message = hide_secrets(message)
     if len(message) > 2 * _LONGEST_MESSAGE:
         message = message[:_LONGEST_MESSAGE] + message[-_LONGEST_MESSAGE:]
     text = _printable(message)

@@ -20,6 +20,17 @@ def get_logger(name: str) -> logging.Logger:
     return logger
 
 
+def watch_urllib3() -> None:
+    """Show what urllib3 logs of answers in the same way, and without tracebacks, which repeat it."""
+    for name in ("urllib3.connection", "urllib3.connectionpool"):
+        get_logger(name).addFilter(_drop_traceback)
+
+
+def _drop_traceback(record: logging.LogRecord) -> bool:
+    record.exc_info = None
+    return True
+
+
 def _escape_arguments(record: logging.LogRecord) -> bool:
     if isinstance(record.args, tuple):
         record.args = tuple(_shown(argument) for argument in record.args)

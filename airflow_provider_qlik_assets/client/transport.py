@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -17,7 +17,9 @@ from airflow_provider_qlik_assets.client.answers import (
     ACCEPT_ENCODING,
     AttemptFailedError,
     Content,
+    Quote,
     is_framed_plainly,
+    quote_nothing,
     read_answer,
     read_content,
 )
@@ -38,6 +40,7 @@ from airflow_provider_qlik_assets.client.network import (
 )
 from airflow_provider_qlik_assets.client.rate_limit import RateLimiter, Tier
 from airflow_provider_qlik_assets.client.retry import Failure, RetryPolicy
+from airflow_provider_qlik_assets.client.sent_secrets import hide_secrets
 from airflow_provider_qlik_assets.client.stopping import StopFlag
 
 logger = get_logger(__name__)
@@ -62,14 +65,16 @@ class Request:
     :param safe_to_repeat: whether doing the request twice is the same as doing it once.
     :param parse: returns what the JSON of an answer (``None`` if it is empty) means; raises an error if that
         is not what was asked for, and the connection is not used again.
+    :param secret_answer: whether the answer may hold a secret, so that no message quotes it.
     """
 
     method: str
     path: str
-    params: Mapping[str, str] | None = None
-    body: Any = None
+    params: Mapping[str, str] | None = field(default=None, repr=False)
+    body: Any = field(default=None, repr=False)
     safe_to_repeat: bool = True
     parse: Callable[[Any], Any] = _as_it_is
+    secret_answer: bool = False
 
     @property
     def tier(self) -> Tier:
@@ -87,7 +92,7 @@ class Answer:
     """
 
     http_status: int
-    document: Any
+    document: Any = field(repr=False)
     repeated: bool
 
 
@@ -201,6 +206,8 @@ class Transport:
         """Make one attempt; follow redirects within the tenant."""
         method, url, params = request.method, self.base_url + request.path, request.params
         not_sent = f"{method} {request.path} was not sent"
+        shown_url = url
+        quote: Quote = quote_nothing if request.secret_answer else shorten
         for _ in range(_MOST_REDIRECTS + 1):
             try:
                 prepared = self._session.prepare_request(
@@ -208,27 +215,28 @@ class Transport:
                 )
             except requests.exceptions.InvalidJSONError:
                 raise QlikValidationError(
-                    f"{method} {url}: the body is not JSON; look for NaN or infinity in 'properties'."
+                    f"{method} {shown_url}: the body is not JSON; look for NaN or infinity in 'properties'."
                 ) from None
             self._stop_flag.check(not_sent)
             self._limiter.acquire(request.tier)  # a wait ends by the flag, too; a grant is not thrown away
             with AnswerDeadline(sum(self._timeout)) as exchange:
-                response, content = self._exchange(prepared, exchange, shown=f"{method} {url}")
+                response, content = self._exchange(prepared, exchange, f"{method} {shown_url}", quote)
                 if not response.is_redirect:
                     try:
-                        document = request.parse(read_answer(method, url, response, content))
+                        document = request.parse(read_answer(method, shown_url, response, content, quote))
                     except AttemptFailedError as failed:
                         exchange.connection_is_sound = failed.connection_is_sound
                         raise
                     exchange.connection_is_sound = is_framed_plainly(response)
                     return response.status_code, document
-            url, params = self._redirect_target(method, url, response), None
+            url, params = self._redirect_target(method, url, shown_url, response, quote), None
+            shown_url = hide_secrets(urlsplit(url)._replace(query="", fragment="").geturl())
         raise QlikResponseError(
-            f"{method} {url} was redirected in a circle.", http_status=response.status_code
+            f"{method} {shown_url} was redirected in a circle.", http_status=response.status_code
         )
 
     def _exchange(
-        self, prepared: requests.PreparedRequest, exchange: AnswerDeadline, shown: str
+        self, prepared: requests.PreparedRequest, exchange: AnswerDeadline, shown: str, quote: Quote
     ) -> tuple[requests.Response, Content]:
         """Send a request and read its whole answer."""
         try:
@@ -240,12 +248,14 @@ class Transport:
                 if response.status_code < 200:
                     # The real answer may follow, and would be taken for that of the next request.
                     raise urllib3.exceptions.ProtocolError(f"interim answer {response.status_code}")
-                content = read_content(response, shown)
+                content = read_content(response, shown, quote)
             finally:
                 if content is None or not content.is_whole:
                     response.raw.close()
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
             diagnosis = self._route.diagnose(error, shown, timeout=self._timeout)
+            if diagnosis.request_sent and quote is quote_nothing:  # what is no HTTP is quoted, too
+                diagnosis = replace(diagnosis, reason=diagnosis.reason.partition(" (")[0])
         else:
             if not exchange.expired:
                 if response.status_code == 407 and self._route.proxy:
@@ -259,26 +269,29 @@ class Transport:
             diagnosis.to_error(shown, str(prepared.method)),
         )
 
-    def _redirect_target(self, method: str, url: str, response: requests.Response) -> str:
+    def _redirect_target(
+        self, method: str, url: str, shown_url: str, response: requests.Response, quote: Quote
+    ) -> str:
         ours, location = urlsplit(self.base_url), response.headers["Location"]
         try:
             target = urljoin(url, location)
             theirs = urlsplit(target)
         except ValueError:
             raise QlikResponseError(
-                f"{method} {url} was redirected to {shorten(location, 100)!r}, which is no address.",
+                f"{method} {shown_url} was redirected to {quote(location, 100)!r}, which is no address.",
                 http_status=response.status_code,
             ) from None
         if (theirs.scheme, theirs.netloc) != (ours.scheme, ours.netloc):
+            host = quote(theirs.netloc.rpartition("@")[2] or "?", 100)
             raise QlikResponseError(
-                f"{method} {url} was redirected to another host, {shorten(theirs.hostname or '?', 100)}; the "
+                f"{method} {shown_url} was redirected to another host, {host}; the "
                 "credentials were not sent there. Set the host of the connection to the tenant's own.",
                 http_status=response.status_code,
             )
         if method != "GET" and response.status_code not in {307, 308}:
             raise QlikResponseError(
-                f"{method} {url} was redirected with status {response.status_code}, which would turn it into "
-                "a GET. Check the host of the connection.",
+                f"{method} {shown_url} was redirected with status {response.status_code}, which would turn "
+                "it into a GET. Check the host of the connection.",
                 http_status=response.status_code,
             )
         return target

@@ -23,6 +23,7 @@ from airflow_provider_qlik_assets.catalog.results import count_actions
 from airflow_provider_qlik_assets.client.errors import one_line, shorten
 from airflow_provider_qlik_assets.client.host_state import StateUnavailableError
 from airflow_provider_qlik_assets.client.rate_limit_stores import check_store, open_store
+from airflow_provider_qlik_assets.client.sent_secrets import remember_secret
 from airflow_provider_qlik_assets.client.stopping import StopFlag
 from airflow_provider_qlik_assets.hooks.fields import (
     CONFIG_SECTION,
@@ -320,7 +321,8 @@ class QlikCloudHook(BaseHook):
 
 
 def _mask(secret: str) -> None:
-    """Keep a secret out of logs; not one so short that Airflow would only warn that it cannot."""
+    """Keep a secret out of logs and errors; not one so short that Airflow would only warn that it cannot."""
+    remember_secret(secret)
     shortest = conf.getint("logging", "min_length_masked_secret", fallback=_SHORTEST_MASKED_SECRET)
     if len(secret) >= shortest:
         mask_secret(secret)

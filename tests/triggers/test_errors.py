@@ -237,3 +237,18 @@ async def test_many_wait_at_once(make_trigger: MakeTrigger, qlik_sandbox: Sandbo
     events = await asyncio.gather(*(until_done(make_trigger()) for _ in range(20)))
 
     assert {event["status"] for event in events} == {"success"}
+
+
+async def test_an_event_does_not_repeat_the_api_key_that_an_answer_repeats(
+    make_trigger: MakeTrigger, qlik_sandbox: Sandbox, until_done: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    detail = f"blocked: Authorization: Bearer {qlik_sandbox.api_key}"
+    body = {"errors": [{"code": "X-1", "title": "blocked", "detail": detail}]}
+    qlik_sandbox.add_fault(Fault(kind="status", status=403, body=body, times=None))
+
+    with caplog.at_level(logging.INFO):
+        event = await until_done(make_trigger())
+
+    assert event["status"] == "error"
+    assert "blocked: Authorization: Bearer ***" in event["message"]
+    assert qlik_sandbox.api_key not in caplog.text

@@ -1,0 +1,72 @@
+"""Secrets that this process uses, so that nothing it shows repeats them.
+
+Whoever answers may quote the request: a gateway that refuses it shows its headers or its body. All text from
+outside passes :func:`hide_secrets` before it is cut, on its way into an error or a log line.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import threading
+from urllib.parse import quote, quote_plus
+
+# The last ones that were used; a triggerer gets new access tokens for as long as it runs.
+_MOST_SECRETS = 256
+# A shorter one would black out unrelated text, and is none that Qlik Cloud gives out.
+_SHORTEST_SECRET = 8
+_HIDDEN = "***"
+
+_lock = threading.Lock()
+_patterns: dict[str, tuple[str, re.Pattern[str]]] = {}
+
+
+def remember_secret(secret: str) -> None:
+    """Keep a secret out of everything that is shown from now on.
+
+    :param secret: as it is sent.
+    """
+    if len(secret) < _SHORTEST_SECRET:
+        return
+    with _lock:
+        # Again at the end: the one that was not used for the longest time is forgotten first.
+        _patterns[secret] = _patterns.pop(secret) if secret in _patterns else _pattern(secret)
+        if len(_patterns) > _MOST_SECRETS:
+            del _patterns[next(iter(_patterns))]
+
+
+def hide_secrets(text: str) -> str:
+    """Return a text with ``***`` in the place of every secret, however it is escaped and in either case.
+
+    :param text: the whole text: of a secret that is cut, the rest would not be found.
+    """
+    with _lock:
+        patterns = list(_patterns.values())
+    lowered = text.lower()
+    for plain, pattern in patterns:
+        if plain in lowered:  # quicker than the pattern, which hardly ever matches
+            text = pattern.sub(_HIDDEN, text)
+    return text
+
+
+def _pattern(secret: str) -> tuple[str, re.Pattern[str]]:
+    """Return the longest part of a secret that nobody escapes, and what matches all of it."""
+    plain = max(re.split(r"[^a-z0-9]+", secret.lower()), key=len)
+    return plain, re.compile("".join(map(_as_written, secret)), re.IGNORECASE)
+
+
+def _as_written(character: str) -> str:
+    """Return what matches a character in headers, JSON, texts of Python, URLs, forms and HTML."""
+    if character.isascii() and character.isalnum():
+        return character
+    encodable = character.encode(errors="replace").decode()
+    written = (
+        character,
+        json.dumps(character)[1:-1],
+        quote(encodable, safe=""),
+        quote_plus(encodable),
+        html.escape(character),
+    )
+    # Texts within texts have a backslash more for each.
+    return rf"\\*(?:{'|'.join(re.escape(form) for form in dict.fromkeys(written))})"
