@@ -95,7 +95,7 @@ class Route:
             return Diagnosis(f"no answer within {timeout[1]:g} s", request_sent=True)
         cause = _root_cause(error)
         if isinstance(cause, urllib3.exceptions.ProxyError):
-            return self._proxy_failed(error, cause, shown)
+            return self._proxy_failed(cause, shown)
         if isinstance(cause, urllib3.exceptions.NameResolutionError):
             return Diagnosis(
                 f"no connection, because the name of the host is unknown ({_system_text(cause)})",
@@ -120,7 +120,7 @@ class Route:
                 f"{shown}: the certificate of the host is not trusted{f' ({why})' if why else ''}"
                 ". Check the host; if a proxy of yours opens TLS, set the extra 'verify' to the path of its "
                 "CA bundle."
-            ) from error
+            ) from None  # its text is from outside, and a traceback would show it as it is
         reason = getattr(cause, "reason", None) or type(cause).__name__
         if any(mark in str(reason) for mark in _NO_TLS):
             host = urlsplit(self.base_url).netloc
@@ -131,10 +131,10 @@ class Route:
             )
         return Diagnosis(f"the TLS connection failed ({reason})", request_sent=True)
 
-    def _proxy_failed(self, error: Exception, cause: BaseException, shown: str) -> Diagnosis:
+    def _proxy_failed(self, cause: BaseException, shown: str) -> Diagnosis:
         answered = _TUNNEL_STATUS.search(str(cause))
         if answered and answered[1] == "407":
-            raise self.refused_by_proxy(shown) from error
+            raise self.refused_by_proxy(shown) from None
         if answered:
             why = f"it answered {shorten(answered[1] + answered[2], 80)}"
         else:
@@ -215,7 +215,7 @@ def check_verify(given: bool | str, used: bool | str) -> None:
     except (OSError, ValueError) as error:
         raise QlikConfigurationError(
             f"{source} cannot be used: {shorten(used, 200)} is no CA bundle in PEM format ({error})."
-        ) from error
+        ) from None
 
 
 def _proxy_variable(scheme: str) -> str:

@@ -252,7 +252,7 @@ class Transport:
             finally:
                 if content is None or not content.is_whole:
                     response.raw.close()
-        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
             diagnosis = self._route.diagnose(error, shown, timeout=self._timeout)
             if diagnosis.request_sent and quote is quote_nothing:  # what is no HTTP is quoted, too
                 diagnosis = replace(diagnosis, reason=diagnosis.reason.partition(" (")[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -50,6 +51,10 @@ ANSWERS: dict[str, Callable[[Reply], bytes]] = {
     "status line": lambda reply: reply(b"", f"500 {HEADER}"),
     "broken status line": lambda _: f"HTTP/1.1 {HEADER}\r\n\r\n".encode("latin-1"),
     "no status line": lambda _: f"{HEADER * 100}\r\n\r\n".encode("latin-1"),
+    "many headers": lambda _: (
+        b"HTTP/1.1 200 OK\r\nnone\r\n" + (b"y: " + b"z" * 60_000 + b"\r\n") * 90 + b"\r\n{}"
+    ),
+    "negative chunk": lambda reply: reply(b"-5\r\nabc\r\n0\r\n\r\n", **{"Transfer-Encoding": "chunked"}),
     "interim answer": lambda reply: reply(b"", f"199 {HEADER}"),
     "broken header": lambda _: (
         f"HTTP/1.1 200 OK\r\n{HEADER}\r\nContent-Length: {HEADER}\r\n\r\n".encode("latin-1")
@@ -100,6 +105,16 @@ def test_no_answer_to_a_token_request_forges_a_message(
         client.me()
     check_error(raised.value)
     check_records(caplog.records)
+
+
+@pytest.mark.parametrize("status", ["407", "403", "200"])
+def test_no_answer_of_a_proxy_forges_a_traceback(serve: Any, connect: Any, status: str) -> None:
+    proxy = serve(lambda _: f"HTTP/1.1 {status} {HEADER}\r\nX: y\r\n\r\n".encode("latin-1"))
+    client = connect("https://t.example", proxies={"https": proxy.url}, retry=RetryPolicy(max_retries=0))
+    with pytest.raises(QlikCloudError) as raised:
+        list(client.list_data_assets(["s"], sort=["-name"]))
+    check_error(raised.value)
+    assert "sort=" not in "".join(traceback.format_exception(raised.value))
 
 
 def test_what_is_shown_of_text() -> None:
