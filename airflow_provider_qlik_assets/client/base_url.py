@@ -42,10 +42,10 @@ def parse_base_url(host: str) -> str:
             f"The host must not hold a path or query: give the tenant alone, such as {_EXAMPLE}."
         )
     if parts.scheme not in {"https", "http"}:
-        raise QlikConfigurationError(f"The scheme {parts.scheme!r} of the host is not supported: use https.")
+        raise QlikConfigurationError("The scheme of the host is not supported: use https.")
     if parts.scheme == "http" and not is_loopback(name):
         raise QlikConfigurationError(
-            f"http://{name} would send credentials in clear text: use https (http is for this machine only)."
+            "http:// would send credentials in clear text: use https (http is for this machine only)."
         )
     netloc = f"[{name}]" if ":" in name else name
     return f"{parts.scheme}://{netloc}" + (f":{port}" if port is not None else "")

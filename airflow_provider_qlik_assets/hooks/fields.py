@@ -18,6 +18,7 @@ DEFAULT_CONNECTION_ID = "qlik_cloud_default"
 HOOK_NAME = "Qlik Cloud"
 CONFIG_SECTION = "qlik_cloud"
 AIRFLOW_CONNECTION_PREFIX = "airflow-connection:"
+_LONGEST_SHOWN_PATH = 100
 
 # The standard fields, as far as the form names them otherwise than Airflow does.
 HIDDEN_FIELDS = ("schema", "port", "extra")
@@ -98,10 +99,10 @@ def _key_file(value: Any) -> str:
     # Airflow masks the value of every extra whose name holds "private_key", so that the path as it was given
     # would be shown as ***. Its parts are not masked.
     given = Path(text)
-    if str(given.parent) == ".":
-        raise ValueError("names a file that does not exist on this machine: give its absolute path")
-    name, folder = given.name[:200], str(given.parent)[:200]
-    raise ValueError(f"names a file that does not exist on this machine: {name!r} in {folder!r}")
+    shown = (
+        f"{given.name!r} in {str(given.parent)!r}" if _is_plainly_a_path(text) else "give its absolute path"
+    )
+    raise ValueError(f"names a file that does not exist on this machine: {shown}")
 
 
 def _verify(value: Any) -> bool | str:
@@ -114,8 +115,14 @@ def _verify(value: Any) -> bool | str:
         return text.lower() == "true"
     path = _find(text, Path.exists)
     if path is None:
-        raise ValueError(f"names a CA bundle that does not exist on this machine: {text[:200]!r}")
+        shown = repr(text) if _is_plainly_a_path(text) else "give its absolute path"
+        raise ValueError(f"names a CA bundle that does not exist on this machine: {shown}")
     return str(path)
+
+
+def _is_plainly_a_path(text: str) -> bool:
+    """Return whether a text may be quoted: a secret in the wrong field does not look like this."""
+    return text.startswith(("/", "~")) and len(text) <= _LONGEST_SHOWN_PATH
 
 
 def _find(text: str, is_there: Callable[[Path], bool]) -> Path | None:

@@ -125,8 +125,8 @@ def _resolve(
         raise QlikConfigurationError(_HYPHEN)
     if connection.conn_type and connection.conn_type != CONNECTION_TYPE:
         raise QlikConfigurationError(
-            f"Its type is {connection.conn_type!r}, not {CONNECTION_TYPE!r}. Nothing was sent, since its "
-            "credentials may belong to another system."
+            f"Its type is not {CONNECTION_TYPE!r}. Nothing was sent, since its credentials may belong to "
+            "another system."
         )
     extra = _parse_extra(connection.extra)
     settings = {extra_field.name: extra_field.default for extra_field in EXTRA_FIELDS}
@@ -173,7 +173,7 @@ def _base_url(host: str, schema: str, port: int | None) -> str:
     scheme = host.partition("://")[0].lower() if "://" in host else ""
     if schema and scheme and schema.lower() != scheme:
         raise QlikConfigurationError(
-            f"The host says {shorten(scheme, 20)!r} and the schema {schema.lower()!r}: leave the schema out."
+            "The host begins with another scheme than the schema says: leave the schema out."
         )
     base_url = parse_base_url(f"{schema.lower()}://{host}" if schema and not scheme else host)
     if not port:
@@ -198,8 +198,10 @@ def _parse_extra(text: Any) -> dict[str, Any]:
     for key, value in extra.items():
         name = key.removeprefix(_OLD_PREFIX)
         if name not in FIELDS_BY_NAME:
-            hint = nearest(name, FIELDS_BY_NAME) or f" (known: {', '.join(FIELDS_BY_NAME)})"
-            raise QlikConfigurationError(f"The extra has an unknown key {shorten(key, 60)!r}{hint}.")
+            # Only a key that is nearly right is quoted: any other one may be a secret.
+            hint = nearest(name, FIELDS_BY_NAME)
+            shown = f" {shorten(key, 60)!r}{hint}" if hint else f" (known: {', '.join(FIELDS_BY_NAME)})"
+            raise QlikConfigurationError(f"The extra has an unknown key{shown}.")
         if value is None or value in ("", {}):
             continue
         if name in given and given[name] != value:

@@ -16,6 +16,7 @@ from airflow_provider_qlik_assets.hooks.settings import (
 )
 
 TENANT = "tenant.eu.qlikcloud.com"
+KEY_BODY = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7" * 20  # a PEM without its first line
 KEY_LINES = ["MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgabcdefghijklmnop", "QUFBQUFBQUFBQUFBQUFBQQ=="]
 PEM = "\n".join(["-----BEGIN PRIVATE KEY-----", *KEY_LINES, "-----END PRIVATE KEY-----", ""])
 
@@ -97,7 +98,7 @@ def test_host_schema_and_port_make_the_base_url(fields: dict[str, Any], base_url
         ({"host": f"{TENANT}:99999"}, "not a host name"),
         ({"port": 70000}, "is not a port"),
         ({"port": -1}, "is not a port"),
-        ({"conn_type": "http"}, "Its type is 'http'"),
+        ({"conn_type": "http"}, "Its type is not 'qlik_cloud'"),
     ],
 )
 def test_address_that_cannot_work_is_refused(fields: dict[str, Any], hint: str) -> None:
@@ -212,6 +213,26 @@ def test_credentials_that_cannot_work_are_refused(fields: dict[str, Any], hint: 
 
     assert hint in message
     assert not any(secret in message for secret in ["hunter22", *KEY_LINES])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"login": "c", "extra": {"private_key_path": KEY_BODY, "key_id": "k"}},
+        {"login": "c", "extra": {"private_key_path": f"folder/{KEY_BODY}", "key_id": "k"}},
+        {"login": "c", "extra": {"private_key_path": f"/{KEY_BODY}", "key_id": "k"}},
+        {"password": "x", "extra": {"verify": KEY_BODY}},
+        {"password": "x", "extra": {KEY_BODY: "x"}},
+        {"password": "x", "extra": {f"extra__qlik_cloud__{KEY_BODY}": "x"}},
+        {"password": "x", "conn_type": KEY_BODY},
+        {"password": "x", "schema": KEY_BODY},
+        {"password": "x", "host": f"{KEY_BODY[:20]}://x"},
+        {"password": "x", "host": f"http://{KEY_BODY[:20]}"},
+        {"password": "x", "host": f"{KEY_BODY[:20]}://x", "schema": "https"},
+    ],
+)
+def test_a_secret_in_the_wrong_field_is_not_shown(fields: dict[str, Any]) -> None:
+    assert KEY_BODY[:8].lower() not in refusal(**fields).lower()
 
 
 def test_binary_key_file_is_refused(tmp_path: Any) -> None:
