@@ -20,6 +20,8 @@ _SHOWN_CHARACTERS = 300
 _MOST_SHOWN_FAILURES = 20
 _LONGEST_MESSAGE = 16_000
 _WHITE_SPACE = re.compile(r"\s+")
+# At these, Airflow's UI hides the lines that follow, up to the other one.
+_FOLDING_MARK = re.compile(r"([:#])(:(?:end)?group::|#\[(?:end)?group)", re.IGNORECASE)
 
 
 class QlikCloudError(Exception):
@@ -301,7 +303,7 @@ def one_line(message: str) -> str:
 
 
 def _printable(text: str) -> str:
-    text = _WHITE_SPACE.sub(" ", text)
+    text = _FOLDING_MARK.sub(r"\1 \2", _WHITE_SPACE.sub(" ", text))
     if text.isprintable():
         return text
     return "".join(

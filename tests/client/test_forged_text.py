@@ -142,6 +142,13 @@ def test_the_message_of_many_failures_is_bounded() -> None:
     check_error(error)
 
 
+@pytest.mark.parametrize("mark", ["::group::", "::endgroup::", "##[group]", "##[endgroup]", "::Group::"])
+def test_no_text_folds_the_log(caplog: pytest.LogCaptureFixture, mark: str) -> None:
+    with caplog.at_level(logging.INFO):
+        get_logger("airflow_provider_qlik_assets.client.a_test").info("%s", f"a{mark}b")
+    assert mark not in caplog.text + shorten(mark) + str(QlikCloudError(mark))
+
+
 def test_a_log_escapes_texts_paths_and_errors(caplog: pytest.LogCaptureFixture) -> None:
     logger = get_logger("airflow_provider_qlik_assets.client.a_test")
     with caplog.at_level(logging.INFO):
