@@ -6,7 +6,7 @@ import logging
 from pathlib import PurePath
 from typing import Any
 
-from airflow_provider_qlik_assets.client.errors import one_line
+from airflow_provider_qlik_assets.client.errors import one_line, shorten
 
 
 def get_logger(name: str) -> logging.Logger:
@@ -28,6 +28,10 @@ def watch_urllib3() -> None:
 
 def _drop_traceback(record: logging.LogRecord) -> bool:
     record.exc_info = None
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            shorten(entry, 1000) if isinstance(entry, str) else entry for entry in record.args
+        )
     return True
 
 
