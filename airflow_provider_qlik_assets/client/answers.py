@@ -42,7 +42,7 @@ Quote = Callable[[str, int], str]
 
 def quote_nothing(text: str, limit: int) -> str:  # noqa: ARG001 - as shorten
     """Return what may be shown of an answer that may hold a secret, such as an access token."""
-    return f"{len(text)} characters, which may hold a secret" if text else ""
+    return f"{len(text)} characters that are not shown" if text else ""
 
 
 @dataclass(eq=False)

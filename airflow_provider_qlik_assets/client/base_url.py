@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from airflow_provider_qlik_assets.client.errors import QlikConfigurationError
 
 _EXAMPLE = "your-tenant.eu.qlikcloud.com"
-_LABEL = "[a-z0-9_-]+"
+_LABEL = "[a-z0-9_-]{1,63}"
 _HOST_AND_PORT = re.compile(
     rf"(\[[0-9a-f:.]*:[0-9a-f:.]*\]|{_LABEL}(\.{_LABEL})*\.?)(:[0-9]*)?", re.IGNORECASE | re.ASCII
 )

@@ -23,6 +23,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from airflow_provider_qlik_assets.client.log import watch_urllib3
+from airflow_provider_qlik_assets.client.sent_secrets import remember_secret
 
 watch_urllib3()
 _current = threading.local()
@@ -204,6 +205,13 @@ class DeadlineAdapter(HTTPAdapter):
         """Create the pool manager with watched connections."""
         super().init_poolmanager(*arguments, **options)
         self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_headers(self, proxy: str) -> dict[str, str]:
+        """Return the credentials for a proxy, which it may repeat in its answer."""
+        headers: dict[str, str] = super().proxy_headers(proxy)
+        for value in headers.values():
+            remember_secret(value.removeprefix("Basic "))
+        return headers
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         """Create the pool manager of a proxy with watched connections."""

@@ -19,6 +19,7 @@ from airflow_provider_qlik_assets.client.sent_secrets import hide_secrets
 _SHOWN_CHARACTERS = 300
 _MOST_SHOWN_FAILURES = 20
 _LONGEST_MESSAGE = 16_000
+_LONGEST_SEARCHED = 64 * 1024
 _WHITE_SPACE = re.compile(r"\s+")
 # At these, Airflow's UI hides the lines that follow, up to the other one.
 _FOLDING_MARK = re.compile(r"([:#])(:(?:end)?group::|#\[(?:end)?group)", re.IGNORECASE)
@@ -284,7 +285,7 @@ def shorten(text: str, limit: int = _SHOWN_CHARACTERS) -> str:
     the direction of writing and lone surrogates, as an escape sequence; without the secrets that were sent;
     and cut to ``limit`` characters.
     """
-    text = _printable(hide_secrets(text)[: 4 * limit]).strip()
+    text = _printable(hide_secrets(text[:_LONGEST_SEARCHED])[: 4 * limit]).strip()
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 

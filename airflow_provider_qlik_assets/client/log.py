@@ -8,6 +8,8 @@ from typing import Any
 
 from airflow_provider_qlik_assets.client.errors import one_line, shorten
 
+_SHOWN_OF_URLLIB3 = 1000
+
 
 def get_logger(name: str) -> logging.Logger:
     """Return the logger of a module.
@@ -21,16 +23,17 @@ def get_logger(name: str) -> logging.Logger:
 
 
 def watch_urllib3() -> None:
-    """Show what urllib3 logs of answers in the same way, and without tracebacks, which repeat it."""
+    """Show what urllib3 logs of answers as :func:`shorten` does, without tracebacks, which repeat it."""
     for name in ("urllib3.connection", "urllib3.connectionpool"):
-        get_logger(name).addFilter(_drop_traceback)
+        logging.getLogger(name).addFilter(_shorten_arguments)
 
 
-def _drop_traceback(record: logging.LogRecord) -> bool:
+def _shorten_arguments(record: logging.LogRecord) -> bool:
     record.exc_info = None
     if isinstance(record.args, tuple):
         record.args = tuple(
-            shorten(entry, 1000) if isinstance(entry, str) else entry for entry in record.args
+            shorten(str(entry), _SHOWN_OF_URLLIB3) if isinstance(entry, (str, BaseException)) else entry
+            for entry in record.args
         )
     return True
 

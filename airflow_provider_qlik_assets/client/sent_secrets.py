@@ -19,6 +19,7 @@ _SHORTEST_SECRET = 8
 _HIDDEN = "***"
 
 _lock = threading.Lock()
+# Replaced as a whole, so that readers need no lock.
 _patterns: dict[str, tuple[str, re.Pattern[str]]] = {}
 
 
@@ -27,13 +28,16 @@ def remember_secret(secret: str) -> None:
 
     :param secret: as it is sent.
     """
-    if len(secret) < _SHORTEST_SECRET:
+    global _patterns  # noqa: PLW0603
+    if len(secret) < _SHORTEST_SECRET or secret == next(reversed(_patterns), None):
         return
     with _lock:
+        patterns = dict(_patterns)
         # Again at the end: the one that was not used for the longest time is forgotten first.
-        _patterns[secret] = _patterns.pop(secret) if secret in _patterns else _pattern(secret)
-        if len(_patterns) > _MOST_SECRETS:
-            del _patterns[next(iter(_patterns))]
+        patterns[secret] = patterns.pop(secret) if secret in patterns else _pattern(secret)
+        if len(patterns) > _MOST_SECRETS:
+            del patterns[next(iter(patterns))]
+        _patterns = patterns
 
 
 def hide_secrets(text: str) -> str:
@@ -41,10 +45,8 @@ def hide_secrets(text: str) -> str:
 
     :param text: the whole text: of a secret that is cut, the rest would not be found.
     """
-    with _lock:
-        patterns = list(_patterns.values())
     lowered = text.lower()
-    for plain, pattern in patterns:
+    for plain, pattern in _patterns.values():
         if plain in lowered:  # quicker than the pattern, which hardly ever matches
             text = pattern.sub(_HIDDEN, text)
     return text
@@ -53,13 +55,16 @@ def hide_secrets(text: str) -> str:
 def _pattern(secret: str) -> tuple[str, re.Pattern[str]]:
     """Return the longest part of a secret that nobody escapes, and what matches all of it."""
     plain = max(re.split(r"[^a-z0-9]+", secret.lower()), key=len)
-    return plain, re.compile("".join(map(_as_written, secret)), re.IGNORECASE)
+    written = map(_as_written, re.sub(r"\\+", r"\\", secret))
+    return plain, re.compile("".join(written), re.IGNORECASE)
 
 
 def _as_written(character: str) -> str:
     """Return what matches a character in headers, JSON, texts of Python, URLs, forms and HTML."""
-    if character.isascii() and character.isalnum():
-        return character
+    if (character.isascii() and character.isalnum()) or character in "-._~":
+        return re.escape(character)
+    if character == "\\":
+        return r"(?:\\|%5c)++"
     encodable = character.encode(errors="replace").decode()
     written = (
         character,
@@ -68,5 +73,6 @@ def _as_written(character: str) -> str:
         quote_plus(encodable),
         html.escape(character),
     )
-    # Texts within texts have a backslash more for each.
-    return rf"\\*(?:{'|'.join(re.escape(form) for form in dict.fromkeys(written))})"
+    # Texts within texts have a backslash more for each; possessive, so that many of them take no time.
+    forms = dict.fromkeys(re.escape(form.lstrip("\\")) for form in written)
+    return rf"\\*+(?:{'|'.join(forms)})"

@@ -146,7 +146,7 @@ TOKEN_ANSWERS: dict[str, Callable[[Reply], bytes]] = {
     "other place": lambda reply: reply(json.dumps({"token": TOKEN}).encode()),
     "redirect": lambda reply: reply(b"", "307 x", Location=f"http://[{TOKEN}"),
     "redirect to a path": lambda reply: reply(b"", "302 x", Location=f"/{TOKEN}?access_token={TOKEN}"),
-    "redirect to a host": lambda reply: reply(b"", "302 x", Location=f"http://{TOKEN}/"),
+    "redirect with its method": lambda reply: reply(b"", "307 x", Location=f"/{TOKEN}?access_token={TOKEN}"),
     "content type": lambda reply: reply(b"x", **{"Content-Type": TOKEN}),
     "encoding": lambda reply: reply(b"x", **{"Content-Encoding": TOKEN}),
 }  # fmt: skip
