@@ -70,7 +70,7 @@ class QlikCloudClient:
     :param auth: :class:`~.auth.ApiKey`, :class:`~.auth.OAuthClientSecret` or :class:`~.auth.OAuthPrivateKey`.
     :param timeout: seconds to connect, and seconds from sending a request to the last byte of its answer.
     :param verify: whether to verify TLS certificates, or the path of a CA bundle to verify them with.
-    :param proxies: proxy URL by scheme; ``None`` takes them from the environment.
+    :param proxies: proxy URL by scheme; ``None`` takes them from the environment. Not for http://.
     :param retry: how often and how long failed requests are repeated.
     :param rate_limits: the user's rate limits.
     :param rate_limit_store: the store that shares the limits with other processes and hosts, or its URL;

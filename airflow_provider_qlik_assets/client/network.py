@@ -58,9 +58,11 @@ class Route:
             parts = urllib3.util.parse_url(url if "://" in url else f"http://{url}")
         except urllib3.exceptions.LocationParseError:
             parts = urllib3.util.Url()
-        if not parts.host or parts.scheme not in _PROXY_SCHEMES:
+        unreadable = parts.auth and "://" not in url  # requests takes the user for the scheme
+        if not parts.host or parts.scheme not in _PROXY_SCHEMES or unreadable:
             raise QlikConfigurationError(
-                f"{source} holds an address that is no proxy: give http://host:port, by scheme of the tenant."
+                f"{source} holds an address that is no proxy: give http://host:port or "
+                "http://user:password@host:port, by scheme of the tenant."
             )
         return cls(base_url, f"{parts.host}:{parts.port}" if parts.port else parts.host, source)
 
@@ -68,16 +70,6 @@ class Route:
     def via(self) -> str:
         """``" through the proxy …"``, or nothing."""
         return f" through the proxy {self.proxy} (from {self.proxy_source})" if self.proxy else ""
-
-    def refused_by_proxy(self, shown: str) -> QlikConfigurationError:
-        """Return the error of a proxy that answered 407.
-
-        :param shown: method and URL of the request.
-        """
-        return QlikConfigurationError(
-            f"{shown}: the proxy {self.proxy} asks for credentials, or does not accept those it got (407). "
-            f"Give them in {self.proxy_source}, as http://user:password@{self.proxy}."
-        )
 
     def diagnose(self, error: Exception, shown: str, *, timeout: tuple[float, float]) -> Diagnosis:
         """Return why no complete answer came.
@@ -108,7 +100,7 @@ class Route:
             f"the connection broke ({_describe(cause)})",
             request_sent=True,
             hint="If the port speaks TLS, write https:// in the host."
-            if self.base_url.startswith("http:") and not self.proxy
+            if self.base_url.startswith("http:")
             else "",
         )
 
@@ -134,7 +126,10 @@ class Route:
     def _proxy_failed(self, cause: BaseException, shown: str) -> Diagnosis:
         answered = _TUNNEL_STATUS.search(str(cause))
         if answered and answered[1] == "407":
-            raise self.refused_by_proxy(shown) from None
+            raise QlikConfigurationError(
+                f"{shown}: the proxy {self.proxy} asks for credentials, or does not accept those it got "
+                f"(407). Give them in {self.proxy_source}, as http://user:password@{self.proxy}."
+            ) from None
         if answered:
             why = f"it answered {shorten(answered[1] + answered[2], 80)}"
         else:

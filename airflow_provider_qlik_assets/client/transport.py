@@ -106,7 +106,7 @@ class Transport:
     :param retry: decides whether a failed request is repeated.
     :param timeout: seconds to connect, and seconds from sending a request to the last byte of its answer.
     :param verify: ``True``, ``False``, or path of a CA bundle.
-    :param proxies: proxy URL by scheme; ``None`` takes the environment's.
+    :param proxies: proxy URL by scheme; ``None`` takes the environment's. Not for http://.
     :param user_agent: appended to the ``User-Agent``.
     :param sleep: waits for some seconds.
     :param stop_flag: once it is set, nothing more is sent.
@@ -149,6 +149,8 @@ class Transport:
             )
         )
         self._session.trust_env = False
+        if base_url.startswith("http:"):  # on this machine; a proxy would get the credentials in clear text
+            self._options["proxies"] = {}
         check_verify(verify, self._options["verify"])
         if self._options["verify"] is False and base_url.startswith("https:"):
             warn_of_unverified_certificates()
@@ -230,7 +232,8 @@ class Transport:
                     exchange.connection_is_sound = is_framed_plainly(response)
                     return response.status_code, document
             url, params = self._redirect_target(method, url, shown_url, response, quote), None
-            shown_url = hide_secrets(urlsplit(url)._replace(query="", fragment="").geturl())
+            if not request.secret_answer:
+                shown_url = hide_secrets(urlsplit(url)._replace(query="", fragment="").geturl())
         raise QlikResponseError(
             f"{method} {shown_url} was redirected in a circle.", http_status=response.status_code
         )
@@ -258,8 +261,6 @@ class Transport:
                 diagnosis = replace(diagnosis, reason=diagnosis.reason.partition(" (")[0])
         else:
             if not exchange.expired:
-                if response.status_code == 407 and self._route.proxy:
-                    raise self._route.refused_by_proxy(shown)
                 return response, content
         if exchange.expired:
             reason = f"the answer was not complete within {sum(self._timeout):g} s"
@@ -282,7 +283,7 @@ class Transport:
                 http_status=response.status_code,
             ) from None
         if (theirs.scheme, theirs.netloc) != (ours.scheme, ours.netloc):
-            host = quote(theirs.netloc.rpartition("@")[2] or "?", 100)
+            host = shorten(theirs.netloc.rpartition("@")[2] or "?", 100)
             raise QlikResponseError(
                 f"{method} {shown_url} was redirected to another host, {host}; the "
                 "credentials were not sent there. Set the host of the connection to the tenant's own.",

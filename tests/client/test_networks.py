@@ -227,11 +227,21 @@ def test_a_host_name_that_does_not_exist_is_named(connect: Connect) -> None:
     assert not caught.value.request_sent
 
 
-def test_a_given_proxy_is_used(connect: Connect, serve: Serve, reply: Reply) -> None:
-    proxy = serve(lambda request: reply(ME))
+@pytest.mark.parametrize("source", ["given", "http_proxy", "HTTP_PROXY", "ALL_PROXY"])
+def test_nothing_for_this_machine_goes_to_a_proxy(
+    connect: Connect, serve: Serve, reply: Reply, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    """Without TLS, it would read the credentials."""
+    proxy, tenant = serve(lambda request: reply(b"{}")), serve(lambda request: reply(ME))
+    if source != "given":
+        monkeypatch.delenv("no_proxy")
+        monkeypatch.delenv("NO_PROXY")
+        monkeypatch.setenv(source, proxy.url)
+    proxies = {"http": proxy.url, "all": proxy.url} if source == "given" else None
 
-    assert connect("http://127.0.0.1:1", proxies={"http": proxy.url}).me() == {"id": "me"}
-    assert proxy.received[0].startswith(b"GET http://127.0.0.1:1/api/v1/users/me HTTP/1.1\r\n")
+    assert connect(tenant.url, proxies=proxies).me() == {"id": "me"}
+    assert tenant.received[0].startswith(b"GET /api/v1/users/me ")
+    assert proxy.received == []
 
 
 def test_https_goes_through_a_tunnel_of_the_proxy(connect: Connect, serve: Serve, reply: Reply) -> None:
@@ -246,30 +256,21 @@ def test_https_goes_through_a_tunnel_of_the_proxy(connect: Connect, serve: Serve
     assert b"sandbox-key" not in proxy.received[0]
 
 
-@pytest.mark.parametrize("tenant", ["https://t.example", "http://127.0.0.1:1"])
 @pytest.mark.parametrize("variable", [None, "HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
 def test_a_proxy_that_asks_for_credentials_is_named_and_not_asked_again(
-    *,
-    connect: Connect,
-    serve: Serve,
-    reply: Reply,
-    monkeypatch: pytest.MonkeyPatch,
-    tenant: str,
-    variable: str | None,
+    connect: Connect, serve: Serve, reply: Reply, monkeypatch: pytest.MonkeyPatch, variable: str | None
 ) -> None:
     proxy = serve(lambda request: reply(status="407 Proxy Authentication Required"))
     url = f"http://user:pa55@127.0.0.1:{proxy.port}"
-    source, proxies = "'proxies'", {"https": url, "http": url}
+    source, proxies = "'proxies'", {"https": url}
     if variable is not None:
-        if tenant.startswith("http:"):
-            variable = variable.replace("HTTPS", "HTTP").replace("https", "http")
         for name in ("no_proxy", "NO_PROXY"):
             monkeypatch.delenv(name)
         monkeypatch.setenv(variable, url)
         source, proxies = f"the environment variable {variable}", {}
 
     with pytest.raises(QlikConfigurationError, match=r"asks for credentials") as caught:
-        connect(tenant, proxies=proxies or None).me()
+        connect("https://t.example", proxies=proxies or None).me()
 
     assert f"the proxy 127.0.0.1:{proxy.port} " in str(caught.value)
     assert f"Give them in {source}, as http://user:password@127.0.0.1:{proxy.port}." in str(caught.value)
@@ -278,28 +279,40 @@ def test_a_proxy_that_asks_for_credentials_is_named_and_not_asked_again(
 
 
 def test_a_proxy_that_is_away_is_a_clear_error_without_its_password(connect: Connect) -> None:
-    with pytest.raises(QlikConnectionError, match="no connection") as caught:
-        connect("http://127.0.0.1:1", proxies={"http": "http://user:pa55@127.0.0.1:1"}, retry=ONCE).me()
+    with pytest.raises(QlikConnectionError, match="no connection through the proxy") as caught:
+        connect("https://t.example", proxies={"https": "http://user:pa55@127.0.0.1:1"}, retry=ONCE).me()
 
     assert not caught.value.request_sent
     assert "pa55" not in f"{caught.value!r}"
 
 
-def test_the_credentials_of_a_proxy_are_sent_to_it(connect: Connect, serve: Serve, reply: Reply) -> None:
-    proxy = serve(lambda request: reply(ME))
+def test_the_credentials_of_a_proxy_are_sent_to_it_and_not_shown_if_it_repeats_them(
+    connect: Connect, serve: Serve, reply: Reply
+) -> None:
+    credentials = base64.b64encode(b"user:proxy-pass-1").decode()
+    proxy = serve(lambda request: reply(status=f"403 not with {credentials}"))
+    proxies = {"https": f"http://user:proxy-pass-1@127.0.0.1:{proxy.port}"}
 
-    connect("http://127.0.0.1:1", proxies={"http": f"http://user:pa55@127.0.0.1:{proxy.port}"}).me()
+    with pytest.raises(QlikConnectionError, match=r"it answered 403 not with \*\*\*\)"):
+        connect("https://t.example", proxies=proxies, retry=ONCE).me()
 
-    assert b"Proxy-Authorization: Basic " + base64.b64encode(b"user:pa55") in proxy.received[0]
+    assert f"Proxy-Authorization: Basic {credentials}".encode() in proxy.received[0]
 
 
 @pytest.mark.parametrize(
     "proxy",
-    ["http://user:pa55@", "http://user:pa55@host:port", "http://user:pa55@[::1", "pa55://host", "http://"],
+    [
+        "http://user:pa55@",
+        "http://user:pa55@host:port",
+        "http://user:pa55@[::1",
+        "user:pa55@host:3128",
+        "pa55://host",
+        "http://",
+    ],
 )
 def test_an_address_that_is_no_proxy_is_a_wrong_configuration(connect: Connect, proxy: str) -> None:
     with pytest.raises(QlikConfigurationError, match="proxies") as caught:
-        connect("http://127.0.0.1:1", proxies={"http": proxy}, retry=ONCE).me()
+        connect("https://t.example", proxies={"https": proxy}, retry=ONCE).me()
 
     assert "pa55" not in f"{caught.value!r} {caught.value.__cause__!r}"
 
@@ -307,25 +320,31 @@ def test_an_address_that_is_no_proxy_is_a_wrong_configuration(connect: Connect, 
 def test_proxies_of_the_environment_are_read_once(
     connect: Connect, serve: Serve, reply: Reply, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    proxy, other = serve(lambda request: reply(ME)), serve(lambda request: reply(ME))
-    monkeypatch.delenv("no_proxy")
-    monkeypatch.delenv("NO_PROXY")
-    monkeypatch.setenv("http_proxy", proxy.url)
-    client = connect("http://127.0.0.1:1")
-    client.me()
-    monkeypatch.setenv("http_proxy", other.url)
+    proxy, other = (serve(lambda request: reply(status="403 Forbidden")) for _ in range(2))
+    monkeypatch.setenv("https_proxy", proxy.url)
+    client = connect("https://t.example", retry=ONCE)
+    with pytest.raises(QlikConnectionError, match="it answered 403"):
+        client.me()
+    monkeypatch.setenv("https_proxy", other.url)
 
-    client.me()
+    with pytest.raises(QlikConnectionError, match="it answered 403"):
+        client.me()
 
     assert (len(proxy.received), len(other.received)) == (2, 0)
 
 
 def test_no_proxy_of_the_environment_is_heeded(
-    connect: Connect, serve: Serve, reply: Reply, monkeypatch: pytest.MonkeyPatch
+    *,
+    connect: Connect,
+    serve: Serve,
+    reply: Reply,
+    certify: Certify,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    proxy, tenant = serve(lambda request: reply(b"{}")), serve(lambda request: reply(ME))
-    monkeypatch.setenv("http_proxy", proxy.url)
+    bundle, wrap = certify(HERE)
+    proxy, tenant = serve(lambda request: reply()), serve(lambda request: reply(ME), wrap=wrap)
+    monkeypatch.setenv("https_proxy", proxy.url)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
-    assert connect(tenant.url).me() == {"id": "me"}
+    assert connect(f"https://127.0.0.1:{tenant.port}", verify=str(bundle)).me() == {"id": "me"}
     assert proxy.received == []

@@ -35,6 +35,7 @@ def answering() -> Iterator[Callable[..., str]]:
 
                 do_GET = answer  # noqa: N815
                 do_POST = answer  # noqa: N815
+                do_CONNECT = answer  # noqa: N815
 
                 def log_message(self, *arguments: object) -> None:
                     pass
