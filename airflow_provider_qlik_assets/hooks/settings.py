@@ -36,7 +36,17 @@ _SHORTEST_MASKED_LINE = 16
 # What Airflow leaves of such a URI, as the schema and nothing else, when its scheme is none.
 _UNREAD_URI = re.compile(r"q?lik_cloud:?//")
 _REDIS_OPTIONS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname")
-
+_TLS_OPTION = rf"({'|'.join(_REDIS_OPTIONS)})=[^&;?#@\s]+"
+_ADDRESS = r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]+)?(/[0-9]*)?"
+# What Airflow may show to all who may read connections. Ids of connections are as Airflow allows them.
+_STORE_WITHOUT_SECRETS = re.compile(
+    rf"memory:|file:///[^?#]+|airflow-connection:\s*(?!.*//)[\w#!()\-.:/\\]+|"
+    rf"redis://{_ADDRESS}|rediss://{_ADDRESS}(\?{_TLS_OPTION}(&{_TLS_OPTION})*)?"
+)
+_BOOLEANS = {
+    **dict.fromkeys(("true", "1", "yes", "on"), True),
+    **dict.fromkeys(("false", "0", "no", "off", "", "none"), False),
+}
 
 _HYPHEN = "Its URI begins with qlik_cloud://, but a URI scheme has no underscores: write qlik-cloud://."
 
@@ -133,13 +143,8 @@ def _resolve(
     for name, value in configured.items():
         settings[name] = _parse(FIELDS_BY_NAME[name], value, f"Airflow option [{CONFIG_SECTION}] {name}")
     for name, value in extra.items():
-        if name == "rate_limit_store" and isinstance(value, str) and any(url_secrets(value)):
-            raise QlikConfigurationError(
-                "The extra rate_limit_store holds a password, and Airflow shows the extra to all who may "
-                "read connections: put it into a Redis connection and write "
-                f"{AIRFLOW_CONNECTION_PREFIX}<its conn id> here, or set the URL in section "
-                f"[{CONFIG_SECTION}] of Airflow's configuration."
-            )
+        if name == "rate_limit_store" and isinstance(value, str):
+            _check_public_store(value.strip())
         settings[name] = _parse(FIELDS_BY_NAME[name], value, f"extra {name}")
     identity = {name: settings.pop(name) for name in ("private_key", "private_key_path", "key_id", "scope")}
     credentials = _credentials(
@@ -210,6 +215,18 @@ def _parse_extra(text: Any) -> dict[str, Any]:
             )
         given[name] = value
     return given
+
+
+def _check_public_store(store: str) -> None:
+    """Refuse what may hold a password, in whatever place of it."""
+    if not _STORE_WITHOUT_SECRETS.fullmatch(store):
+        raise QlikConfigurationError(
+            "The extra rate_limit_store must be file:///directory, redis://host:port/database, rediss://… "
+            f"(with {', '.join(_REDIS_OPTIONS)}), {AIRFLOW_CONNECTION_PREFIX}<conn id> or memory:, and "
+            "nothing more, since Airflow shows the extra to all who may read connections. Put a user and a "
+            f"password into a Redis connection and write {AIRFLOW_CONNECTION_PREFIX}<its conn id> here, or "
+            f"set the URL in section [{CONFIG_SECTION}] of Airflow's configuration."
+        )
 
 
 def _parse(extra_field: ExtraField, value: Any, where: str) -> Any:
@@ -309,9 +326,10 @@ def _secrets_of(credentials: ApiKey | OAuthClientSecret | OAuthPrivateKey) -> It
 
 def url_secrets(url: str) -> Iterator[str]:
     """Yield the passwords of a URL, as they are written and as they are meant."""
-    # Not by urlsplit: a URL that it refuses must be masked all the same.
-    authority = url.partition("://")[2].split("/")[0]
-    credentials, at, _ = authority.rpartition("@")
+    # Not by urlsplit: a URL that it refuses must be masked all the same, as a proxy's that has no scheme.
+    rest = url.split("://", 1)[-1]
+    authority = rest.split("/")[0]
+    credentials, at, _ = (authority if "@" in authority else rest).rpartition("@")
     options = (option.partition("=") for option in url.partition("?")[2].split("&"))
     passwords = [value for name, _, value in options if name == "password"]
     for password in (credentials.partition(":")[2] if at else "", *passwords):
@@ -323,12 +341,12 @@ def url_secrets(url: str) -> Iterator[str]:
 def redis_url(connection: AirflowConnection) -> str:
     """Return the URL of an Airflow connection of type ``redis``, as Airflow's Redis provider would use it.
 
-    :raises QlikConfigurationError: if it is no Redis connection.
+    :raises QlikConfigurationError: if it is no Redis connection, or does not say plainly whether to use TLS.
     """
     if connection.conn_type != "redis":
         raise QlikConfigurationError(
-            f"The rate limit store names the Airflow connection {connection.conn_id!r} of type "
-            f"{connection.conn_type!r}: it must be of type 'redis'."
+            f"The rate limit store names the Airflow connection {connection.conn_id!r} of another type: "
+            "it must be of type 'redis'."
         )
     try:
         extra = json.loads(connection.extra or "{}")
@@ -337,7 +355,11 @@ def redis_url(connection: AirflowConnection) -> str:
         raise QlikConfigurationError(
             f'The extra of the Airflow connection {connection.conn_id!r} must be an object; "db" a number.'
         ) from None
-    secure = extra.get("ssl") in (True, "true", "True")
+    secure = _BOOLEANS.get(str(extra.get("ssl")).strip().lower())
+    if secure is None:
+        raise QlikConfigurationError(
+            f'The "ssl" in the extra of the Airflow connection {connection.conn_id!r} must be true or false.'
+        )
     login, password = connection.login or "", connection.password or ""
     credentials = f"{quote(login, safe='')}:{quote(password, safe='')}@" if login or password else ""
     host = connection.host or "localhost"
