@@ -115,7 +115,7 @@ async def test_aget_conn_looks_up_the_connection_of_the_store(
     conn_id = set_connection(host=qlik_sandbox.url, password=qlik_sandbox.api_key, extra=extra)
     set_connection("store", conn_type="http")
 
-    with pytest.raises(QlikConfigurationError, match="'store' of type 'http'"):
+    with pytest.raises(QlikConfigurationError, match="'store' of another type"):
         await QlikCloudHook(conn_id).aget_conn()
 
 
