@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -68,6 +69,23 @@ def set_connection(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 def qlik_conn_id(qlik_sandbox: Sandbox, set_connection: Callable[..., str]) -> str:
     """Id of an Airflow connection to the sandbox, with an API key."""
     return set_connection(host=qlik_sandbox.url, password=qlik_sandbox.api_key)
+
+
+@pytest.fixture
+def logged(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> Callable[[str], list[str]]:
+    """Find the lines with a text in what one logger has logged so far: ``logged(text)``.
+
+    What is Airflow's logs through ``logging`` (2.11), to the standard output (3.1 on), or both ways (3.0).
+    """
+    caplog.set_level(logging.INFO)
+
+    def find(text: str) -> list[str]:
+        ways = [caplog.text, capsys.readouterr().out]
+        return max(([line for line in way.splitlines() if text in line] for way in ways), key=len)
+
+    return find
 
 
 @pytest.fixture(scope="session")

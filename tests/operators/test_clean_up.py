@@ -128,13 +128,6 @@ def test_guards_fail_without_retries_and_before_the_first_deletion(
     assert deleted(qlik_sandbox) == set()
 
 
-def test_airflows_own_dry_run_still_works(qlik_sandbox: Sandbox) -> None:
-    """``airflow tasks test --dry-run`` of Airflow 2 calls this method, whatever the argument is named."""
-    operator(dry_run=True).dry_run()
-
-    assert not qlik_sandbox.journal.requests()
-
-
 # --- arguments when the DAG is parsed --------------------------------------------------------------------
 
 OUTPUT = object()  # stands for another task's output

@@ -86,10 +86,3 @@ def test_guard_of_zero_allows_none() -> None:
 def test_no_ids_is_no_failure(qlik_sandbox: Sandbox) -> None:
     assert delete([]) == {"counts": {}, "results": [], "dry_run": False}
     assert not qlik_sandbox.journal.requests()
-
-
-def test_airflows_own_dry_run_still_works(qlik_sandbox: Sandbox) -> None:
-    """``airflow tasks test --dry-run`` of Airflow 2 calls this method, whatever the argument is named."""
-    QlikDeleteDataAssetsOperator(task_id="delete", data_asset_ids=["a"], dry_run=True).dry_run()
-
-    assert not qlik_sandbox.journal.requests()

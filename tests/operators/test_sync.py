@@ -251,12 +251,6 @@ def test_nothing_is_wished_and_everything_would_go(qlik_sandbox: Sandbox) -> Non
     assert not qlik_sandbox.journal.requests()
 
 
-def test_airflows_own_dry_run_still_works(qlik_sandbox: Sandbox) -> None:
-    operator(wishes(1), dry_run=True).dry_run()
-
-    assert not qlik_sandbox.journal.requests()
-
-
 # --- files -----------------------------------------------------------------------------------------------
 
 

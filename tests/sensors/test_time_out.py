@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -55,7 +54,8 @@ def make_sensor(qlik_sandbox: Sandbox, qlik_conn_id: str) -> Callable[..., QlikD
 
 
 @pytest.fixture
-def seconds() -> Callable[[], float]:
+def seconds(make_sensor: Callable[..., QlikDataFreshnessSensor]) -> Callable[[], float]:
+    make_sensor()  # the first one imports much of Airflow
     started = time.monotonic()
     return lambda: time.monotonic() - started
 
@@ -115,15 +115,14 @@ def test_a_request_that_hangs_ends_in_time_in_a_later_process_too(
 
 
 def test_a_poke_is_not_made_before_the_rate_limit_allows_it(
-    make_sensor: Any, qlik_sandbox: Sandbox, caplog: pytest.LogCaptureFixture, capsys: Any
+    make_sensor: Any, qlik_sandbox: Sandbox, logged: Callable[[str], list[str]]
 ) -> None:
     qlik_sandbox.add_fault(REFUSAL)
 
-    with caplog.at_level(logging.INFO), pytest.raises(AirflowSensorTimeout):
+    with pytest.raises(AirflowSensorTimeout):
         make_sensor(poke_interval=0).execute({})
 
-    log = caplog.text + capsys.readouterr().out
-    assert log.count("It is polled again.") == 2  # what was refused, and the last look at the time-out
+    assert len(logged("It is polled again.")) == 2  # what was refused, and the last look at the time-out
 
 
 def test_many_ids_are_read_although_requests_are_spaced(
@@ -153,17 +152,15 @@ def test_the_last_look_is_at_the_time_out(make_sensor: Any, qlik_sandbox: Sandbo
 
 
 def test_a_poke_that_was_refused_is_made_up_for_as_soon_as_it_may_be(
-    make_sensor: Any, qlik_sandbox: Sandbox, caplog: pytest.LogCaptureFixture, capsys: Any, seconds: Any
+    make_sensor: Any, qlik_sandbox: Sandbox, logged: Callable[[str], list[str]], seconds: Any
 ) -> None:
     qlik_sandbox.add_fault(Fault(kind="status", status=429, headers={"Retry-After": "1"}))
     qlik_sandbox.touch("a", dataFreshness=FRESH)
 
-    with caplog.at_level(logging.INFO):
-        assert make_sensor(poke_interval=60, timeout=120).execute({})
+    assert make_sensor(poke_interval=60, timeout=120).execute({})
 
     assert seconds() < 8
-    log = caplog.text + capsys.readouterr().out  # Airflow 3 logs without the standard library
-    [line] = [line for line in log.splitlines() if "It is polled again." in line]
+    [line] = logged("It is polled again.")
     assert "info" in line.lower()
 
 
