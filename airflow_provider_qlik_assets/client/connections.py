@@ -25,8 +25,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from airflow_provider_qlik_assets.client.log import watch_urllib3
 from airflow_provider_qlik_assets.client.sent_secrets import remember_secret
 
-watch_urllib3()
 _current = threading.local()
+watch_urllib3(lambda: getattr(_current, "deadline", None) is not None)
 
 
 class AnswerDeadline:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import PurePath
 from typing import Any
 
@@ -22,20 +23,21 @@ def get_logger(name: str) -> logging.Logger:
     return logger
 
 
-def watch_urllib3() -> None:
-    """Show what urllib3 logs of answers as :func:`shorten` does, without tracebacks, which repeat it."""
+def watch_urllib3(is_ours: Callable[[], bool]) -> None:
+    """Show what urllib3 logs of answers as :func:`shorten` does, without tracebacks, which repeat it.
+
+    :param is_ours: whether the thread is at a request of this package's; other lines are left alone.
+    """
+
+    def shorten_arguments(record: logging.LogRecord) -> bool:
+        if is_ours():
+            record.exc_info = None
+            if isinstance(record.args, tuple):
+                record.args = tuple(map(_shortened, record.args))
+        return True
+
     for name in ("urllib3.connection", "urllib3.connectionpool"):
-        logging.getLogger(name).addFilter(_shorten_arguments)
-
-
-def _shorten_arguments(record: logging.LogRecord) -> bool:
-    record.exc_info = None
-    if isinstance(record.args, tuple):
-        record.args = tuple(
-            shorten(str(entry), _SHOWN_OF_URLLIB3) if isinstance(entry, (str, BaseException)) else entry
-            for entry in record.args
-        )
-    return True
+        logging.getLogger(name).addFilter(shorten_arguments)
 
 
 def _escape_arguments(record: logging.LogRecord) -> bool:
@@ -46,3 +48,9 @@ def _escape_arguments(record: logging.LogRecord) -> bool:
 
 def _shown(argument: Any) -> Any:
     return one_line(str(argument)) if isinstance(argument, (str, PurePath, BaseException)) else argument
+
+
+def _shortened(argument: Any) -> Any:
+    return (
+        shorten(str(argument), _SHOWN_OF_URLLIB3) if isinstance(argument, (str, BaseException)) else argument
+    )

@@ -162,3 +162,12 @@ def test_a_log_keeps_the_spaces_between_the_parts_of_a_line(caplog: pytest.LogCa
     with caplog.at_level(logging.INFO):
         logger.info("%s%s, 1 not.", "1 of 2 stamped", " (1 updated)")
     assert caplog.messages == ["1 of 2 stamped (1 updated), 1 not."]
+
+
+def test_what_urllib3_logs_of_requests_of_others_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    try:
+        raise ValueError("theirs")
+    except ValueError:
+        logging.getLogger("urllib3.connection").warning("%s", "a\nb" * 1000, exc_info=True)
+    assert caplog.messages == ["a\nb" * 1000]
+    assert "ValueError: theirs" in caplog.text
