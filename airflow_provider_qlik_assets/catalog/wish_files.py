@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
-from airflow_provider_qlik_assets.client.bounded_json import TooDeepError, parse_json
+from airflow_provider_qlik_assets.client.bounded_json import TooLargeError, parse_json
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, shorten
 from airflow_provider_qlik_assets.client.models import DataAsset
 
@@ -58,7 +58,7 @@ def _read_json(path: Path, content: bytes) -> Any:
         return parse_json(content, deepest=_DEEPEST, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
         raise _malformed(path, error.lineno, error.msg) from None
-    except (TooDeepError, _RepeatedKeyError) as error:
+    except (TooLargeError, _RepeatedKeyError) as error:
         raise _malformed(path, None, str(error)) from None
     except ValueError:
         raise _malformed(path, None, "a number is too long") from None

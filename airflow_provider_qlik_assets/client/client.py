@@ -34,7 +34,7 @@ from airflow_provider_qlik_assets.client.json_patch import (
     same_json,
 )
 from airflow_provider_qlik_assets.client.models import DataAsset
-from airflow_provider_qlik_assets.client.paging import Page, ReadPage, listing
+from airflow_provider_qlik_assets.client.paging import MOST_PER_PAGE, Page, ReadPage, listing
 from airflow_provider_qlik_assets.client.rate_limit import (
     DEFAULT_MAX_WAIT_SECONDS,
     RateLimiter,
@@ -379,7 +379,9 @@ class QlikCloudClient:
             options["projections"] = _comma_separated("projections", dict.fromkeys(["id", *projections]))
 
         def read_page(number: int, order: str | None) -> Page:
-            params = {**options, "limit": "100", "page": str(number)} | ({"sort": order} if order else {})
+            params = {**options, "limit": str(MOST_PER_PAGE), "page": str(number)}
+            if order:
+                params["sort"] = order
             page: Page = self._send(
                 "GET", path, params=params, parse=functools.partial(parse_page, path)
             ).document

@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow_provider_qlik_assets.client.errors import QlikResponseError, QlikValidationError, shorten
 from airflow_provider_qlik_assets.client.models import DataAsset
-from airflow_provider_qlik_assets.client.paging import Page
+from airflow_provider_qlik_assets.client.paging import MOST_PER_PAGE, Page
 
 
 def parse_asset(path: str, expected_id: str | None, document: Any) -> DataAsset:
@@ -36,7 +36,10 @@ def parse_user(path: str, document: Any) -> dict[str, Any]:
 def parse_page(path: str, document: Any) -> Page:
     """Return the page of an answer."""
     try:
-        items = [DataAsset.from_json(item) for item in document["data"]]
+        data = document["data"]
+        if len(data) > MOST_PER_PAGE:
+            raise ValueError(f"{len(data)} data assets where {MOST_PER_PAGE} were asked for")
+        items = [DataAsset.from_json(item) for item in data]
         page = Page(items, pages=int(document["pages"]), total=int(document["total"]))
     except (QlikValidationError, AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise _not_expected(path, "a page of data assets", f": {error}") from None

@@ -84,7 +84,7 @@ class DataAsset(_ApiModel):
     name: str | None = None
     description: str | None = None
     technical_description: str | None = None
-    tags: list[str] | None = None
+    tags: list[str] | None = Field(default=None, fail_fast=True)
     properties: dict[str, JsonValue] | None = None
     data_freshness: Instant | None = None
     data_store_info: DataStoreInfo | None = None

@@ -20,6 +20,7 @@ from airflow_provider_qlik_assets.client.models import DataAsset
 
 logger = get_logger(__name__)
 
+MOST_PER_PAGE = 100
 _MOST_READINGS = 10
 _MOST_PAGES_WITHOUT_NEWS = 10
 # Of 100 data assets each; reading them takes ten minutes of the quota.

@@ -178,9 +178,11 @@ def many_errors() -> bytes:
         (lambda: b"[" * 60_000, "400 Bad Request", {}, "QlikBadRequestError"),
         (many_errors, "500 Oops", {"Content-Encoding": "gzip"}, "QlikServerError"),
     ],
+        (lambda: b"[" + b"{}," * 2_500_000 + b"{}]", "200 OK", {}, "QlikResponseError"),
+        (lambda: b'{"a": [' + b"[1]," * 2_000_000 + b"1]}", "200 OK", {}, "QlikResponseError"),
     ids=[
         "gzip", "nested gzip", "error gzip", "nested error gzip", "deep arrays", "deep objects",
-        "endless text", "deep error", "many errors",
+        "endless text", "deep error", "many errors", "many objects", "many arrays",
     ],
 )  # fmt: skip
 @pytest.mark.slow
@@ -308,6 +310,32 @@ def test_json_may_be_nested_100_deep(
 
 
 def test_a_slow_answer_in_pieces_does_not_outlive_the_deadline(tenant: Any, connect: Connect) -> None:
+@pytest.mark.parametrize(("count", "accepted"), [(249_000, True), (251_000, False)])
+@pytest.mark.parametrize("value", [b"1", b'",[{:"', b'"\\\\\\",,"'])
+def test_json_may_hold_250_000_values(
+    tenant: Any, connect: Connect, count: int, accepted: bool, value: bytes
+) -> None:
+    body = b'{"many": [' + b",".join([value] * count) + b"]}"
+    server = tenant(lambda number, path: answer(body))
+    client = connect(server.url, retry=ONCE)
+
+    if accepted:
+        assert len(client.me()["many"]) == count
+    else:
+        with pytest.raises(QlikResponseError, match="where JSON was expected"):
+            client.me()
+
+
+def test_of_many_wrong_tags_one_is_told(tenant: Any, connect: Connect) -> None:
+    server = tenant(lambda count, path: answer({"id": "a", "tags": [1] * 100}))
+
+    with pytest.raises(QlikResponseError) as caught:
+        connect(server.url, retry=ONCE).get_data_asset("a")
+
+    assert "tags.0: input should be a valid string" in str(caught.value)
+    assert "more" not in str(caught.value)
+
+
     packed = bomb(4)
     pieces = [answer(b"", **{"Content-Encoding": "gzip", "Content-Length": str(len(packed))})]
     for byte in packed:
@@ -358,6 +386,21 @@ def test_a_number_of_pages_that_is_none_is_a_clear_error(
 
 
 @pytest.mark.parametrize(
+@pytest.mark.parametrize(("count", "accepted"), [(100, True), (101, False)])
+def test_a_page_holds_no_more_than_was_asked_for(
+    tenant: Any, connect: Connect, count: int, accepted: bool
+) -> None:
+    items = [{"id": f"a{number}"} for number in range(count)]
+    server = tenant(lambda number, path: page(items, pages=1, total=count))
+    client = connect(server.url, retry=ONCE)
+
+    if accepted:
+        assert len(client.read_page().items) == 100
+    else:
+        with pytest.raises(QlikResponseError, match="101 data assets where 100 were asked for"):
+            client.read_page()
+
+
     "retry_after",
     [
         "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
