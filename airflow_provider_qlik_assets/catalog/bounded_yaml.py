@@ -16,6 +16,8 @@ from yaml.composer import Composer
 from yaml.constructor import SafeConstructor
 from yaml.resolver import Resolver
 
+from airflow_provider_qlik_assets.client.bounded_json import MOST_VALUES
+
 if TYPE_CHECKING or not yaml.__with_libyaml__:
     from yaml.parser import Parser
     from yaml.reader import Reader
@@ -30,8 +32,6 @@ if TYPE_CHECKING or not yaml.__with_libyaml__:
 else:
     from yaml.cyaml import CParser as _Events
 
-# What all aliases of a text stand for together: ten thousand entries that merge ten common fields each.
-_MOST_ALIASED_NODES = 250_000
 _LONGEST_NUMBER = 100
 _MOST_DIRECTIVES = 10
 _IS_TEXT = frozenset({"tag:yaml.org,2002:str", "tag:yaml.org,2002:binary"})
@@ -99,7 +99,8 @@ class _Loader(Composer, _Events, SafeConstructor, Resolver):
         self._level = 0
         self._open: list[_Extent] = [_Extent(depth=0)]
         self._anchored: dict[int, _Extent] = {}
-        self._aliased_nodes = 0
+        self._values = 0
+        self._aliased_values = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Compose a node, or find the one that an alias stands for."""
@@ -110,12 +111,15 @@ class _Loader(Composer, _Events, SafeConstructor, Resolver):
             extent = self._anchored.get(id(node))
             if extent is None:
                 raise _malformed("an alias stands for something that contains it", event)
-            self._aliased_nodes += extent.nodes
-            if self._aliased_nodes > _MOST_ALIASED_NODES:
+            self._aliased_values += extent.nodes
+            if self._aliased_values > MOST_VALUES:
                 raise _malformed("its aliases stand for too much", event)
             self._check_depth(extent.depth, event)
         else:
             extent = _Extent(depth=int(isinstance(event, yaml.CollectionStartEvent)))
+            self._values += 1
+            if self._values > MOST_VALUES:
+                raise _malformed(f"it holds more than {MOST_VALUES:,} values", event)
             self._check_depth(extent.depth, event)
             self._open.append(extent)
             self._level += extent.depth
@@ -139,10 +143,11 @@ class _Loader(Composer, _Events, SafeConstructor, Resolver):
         node = super().compose_mapping_node(anchor)
         seen = set()
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
-                if key.value in seen:
+            if isinstance(key, yaml.ScalarNode):
+                name = (key.tag == _MERGE, key.value)
+                if name in seen:
                     raise _malformed(f"{self._describe_key(key.value)} is there twice in an object", key)
-                seen.add(key.value)
+                seen.add(name)
         return node
 
     def _check_depth(self, more: int, where: Any) -> None:

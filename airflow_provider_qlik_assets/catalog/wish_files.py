@@ -1,7 +1,7 @@
 """Wished data assets in a YAML or JSON file, to be kept beside the code that loads them.
 
-Whoever may write the file must not be able to harm those who read it: its size, its depth and what its
-aliases stand for are bounded, and messages quote nothing of it but the names of known fields.
+Whoever may write the file must not be able to harm those who read it: its size, its depth and how many values
+it holds are bounded, and messages quote nothing of it but the names of known fields.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def read_wish_file(path: Path) -> Any:
     """Return what a file holds, not checked any further.
 
     A YAML file may use anchors, aliases and merge keys, as long as the aliases stand for no more than 250,000
-    values together.
+    further values together.
 
-    :param path: a file that ends in ``.yaml``, ``.yml`` or ``.json``, of 16 MiB at most, in which lists and
-        objects are nested 50 deep at most.
+    :param path: a file that ends in ``.yaml``, ``.yml`` or ``.json``, of 16 MiB and 250,000 values at most,
+        names included, in which lists and objects are nested 50 deep at most.
     :raises QlikValidationError: if it cannot be read; the message names the place of the mistake.
     """
     try:

@@ -39,13 +39,17 @@ def parse_wishes(entries: Any, data_store_id: str | None) -> list[DataAsset]:
         and ``appType`` are required. An object with the list in ``data_assets`` is accepted, too; its keys
         that begin with ``x-`` are ignored.
     :param data_store_id: the data store; an entry may leave it out. ``None`` if it is not known yet.
-    :raises QlikValidationError: naming everything that is wrong, with the entries concerned.
+    :raises QlikValidationError: naming everything that is wrong in the first 20 entries with mistakes.
     """
     entries = _as_list(entries)
     wishes: list[DataAsset] = []
     problems: list[str] = []
     first_with: dict[str, int] = {}
+    checked = 0
     for index, entry in enumerate(entries):
+        if len(problems) == _MOST_SHOWN_PROBLEMS:
+            break
+        checked += 1
         wish, found = _parse(entry, data_store_id)
         name = _name_of(entry)
         if name is not None and name in first_with:
@@ -58,12 +62,11 @@ def parse_wishes(entries: Any, data_store_id: str | None) -> list[DataAsset]:
         elif wish is not None:
             wishes.append(wish)
     if problems:
-        shown = " | ".join(problems[:_MOST_SHOWN_PROBLEMS])
-        more = len(problems) - _MOST_SHOWN_PROBLEMS
+        is_whole = checked == len(entries)
         raise QlikValidationError(
-            f"{len(problems)} of {len(entries)} wished data assets are invalid; nothing was sent. {shown}"
-            + (f" | and {more} more" if more > 0 else "")
-            + "."
+            f"{len(problems)} of {'' if is_whole else f'the first {checked} of '}{len(entries)} wished data "
+            f"assets are invalid; nothing was sent. {' | '.join(problems)}."
+            + ("" if is_whole else " The other entries were not checked.")
         )
     return wishes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 import pytest
@@ -135,8 +136,8 @@ def test_the_same_name_in_both_spellings_is_a_duplicate() -> None:
 def test_a_thousand_mistakes_make_a_message_that_can_be_read() -> None:
     text = problems(*(entry("x" * 200 + str(number), **{"u" * 5000: 1}) for number in range(1000)))
 
-    assert text.startswith("1000 of 1000")
-    assert text.endswith("and 980 more.")
+    assert text.startswith("20 of the first 20 of 1000 wished data assets are invalid; nothing was sent.")
+    assert text.endswith("The other entries were not checked.")
     assert len(text) < 10_000
 
 
@@ -154,3 +155,13 @@ def test_the_data_store_need_not_be_known_yet() -> None:
 def test_what_names_no_single_data_store_is_refused(bad: Any) -> None:
     with pytest.raises(QlikValidationError):
         check_store_id(bad)
+
+
+def test_after_twenty_mistakes_no_more_are_looked_for() -> None:
+    entries = [entry(str(number)) for number in range(50)] + [{}] * 100_000
+    started = time.process_time()
+
+    text = problems(*entries)
+
+    assert text.startswith("20 of the first 70 of 100050 wished data assets are invalid")
+    assert time.process_time() - started < 1
