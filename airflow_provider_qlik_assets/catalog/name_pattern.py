@@ -13,7 +13,8 @@ from typing import NoReturn
 
 LONGEST_PATTERN = 1000
 _DEEPEST_GROUPS = 20
-_MOST_STATES = 2_000
+# Enough for ".{1,255}", as long as a technical name may be; following them all takes milliseconds a name.
+_MOST_STATES = 600
 _MOST_KNOWN_STEPS = 10_000
 _CLASS = re.compile(r"\[\^?\]?(?:[^\]\\]|\\.)*+\]", re.DOTALL)
 _COUNT = re.compile(r"\{(\d*)(,?)(\d*)\}")
@@ -57,9 +58,14 @@ class NamePattern:
 
     def _step(self, states: frozenset[int], character: str) -> frozenset[int]:
         reached: set[int] = set()
+        matches: dict[re.Pattern[str], bool] = {}
         for number in states:
             state = self._states[number]
-            if state.atom is not None and state.atom.fullmatch(character):
+            if state.atom is None:
+                continue
+            if state.atom not in matches:
+                matches[state.atom] = state.atom.fullmatch(character) is not None
+            if matches[state.atom]:
                 reached.update(state.targets)
         following = self._closure(reached)
         if len(self._known) >= _MOST_KNOWN_STEPS:
@@ -101,7 +107,10 @@ class NamePattern:
             for _ in range(node.most - node.least):
                 start = self._add(None, self._build(node.inner, start), following)
         for _ in range(node.least):
+            before = len(self._states)
             start = self._build(node.inner, start)
+            if len(self._states) == before:
+                break  # it is empty, however often it is repeated
         return start
 
 
@@ -203,7 +212,7 @@ class _Parser:
             repeated = _Repetition(inner, 1, None)
         elif self._skip("?"):
             repeated = _Repetition(inner, 0, 1)
-        elif (count := _COUNT.match(self._text, self._at)) and count[0] not in {"{}", "{,}"}:
+        elif (count := _COUNT.match(self._text, self._at)) and count[0] != "{}":
             self._at = count.end()
             least = int(count[1] or 0)
             most = int(count[3]) if count[3] else None if count[2] else least

@@ -45,6 +45,10 @@ def test_no_pattern_takes_long(pattern: str) -> None:
         ("[^]a]+", ["b"], ["a", "]"]),
         ("a{2}|b{,2}|c{1,}", ["aa", "", "bb", "c", "ccc"], ["a", "bbb"]),
         ("a{x}", ["a{x}"], ["a"]),
+        ("ba{,}", ["b", "ba", "baaa"], ["a", "ba{,}"]),
+        ("a{}", ["a{}"], ["a"]),
+        ("(()|a){3}b", ["b", "ab", "aaab"], ["aaaab"]),
+        ("(){5}a(()*){2,}", ["a"], ["", "aa"]),
         ("(?:a|)b+?", ["b", "abb"], ["a"]),
         (r"\$\d\D\S\t", ["$1ab\t"], ["$aab\t"]),
         ("Größe.", ["Größen"], ["Grossen"]),
@@ -60,7 +64,7 @@ def test_patterns_mean_what_they_mean_in_re(pattern: str, names: list[str], othe
 
 
 PIECES = st.sampled_from(
-    [*"ab.|()*+?[]^$", "{2}", "{1,}", "[ab]", "[^a]", "(a|b)", "(?:ab)", r"\w", r"\.", "_"]
+    [*"ab.|()*+?[]^$", "{2}", "{,}", "{1,}", "[ab]", "[^a]", "(a|b)", "(?:ab)", r"\w", r"\.", "_"]
 )
 
 
@@ -101,3 +105,19 @@ def test_what_is_accepted_agrees_with_re(pattern: str, names: list[str]) -> None
 def test_what_cannot_be_matched_is_refused(pattern: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         NamePattern(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(((){600}){600}){600}", "((()*){600}){600}", "((|){600}|a{0}){2}", "(.?){290}x", ".{1,255}"]
+)
+def test_no_pattern_takes_long_to_prepare_or_to_match_once(pattern: str) -> None:
+    started = time.process_time()
+    try:
+        matcher = NamePattern(pattern)
+    except ValueError:
+        pass
+    else:
+        for number in range(10):
+            matcher.matches(f"{number}" * 255)
+
+    assert time.process_time() - started < 2
