@@ -25,6 +25,7 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikPermissionError,
 )
 from airflow_provider_qlik_assets.client.log import get_logger
+from airflow_provider_qlik_assets.client.paging import NewsCheck
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client.client import QlikCloudClient
@@ -165,8 +166,9 @@ class ChangeFeed:
         """Read pages until one holds nothing new; return whether the tenant sorts them."""
         began, mark = self._clock(), self._watermark
         newest, total, stood_still = mark.newest, 0, True
+        check = NewsCheck()
         for number in itertools.count():
-            page = client.read_page(stores, number, projections=STATE_FIELDS, sort=[_NEWEST_FIRST])
+            page = check(client.read_page(stores, number, projections=STATE_FIELDS, sort=[_NEWEST_FIRST]))
             states = [AssetState.of(asset) for asset in page.items]
             self._pages = page.pages
             if not self._is_sorted(client, stores, states):

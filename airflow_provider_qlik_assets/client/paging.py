@@ -84,7 +84,7 @@ def listing(read_page: ReadPage, *, sort: str | None = None) -> Iterator[DataAss
 
 
 def _forward(read_page: ReadPage, order: str) -> Iterator[Page]:
-    check = _NewsCheck()
+    check = NewsCheck()
     number = 0
     while True:
         page = check(read_page(number, order))
@@ -102,7 +102,7 @@ def _first_page(read_page: ReadPage) -> tuple[str | None, Page]:
 
 
 def _backward(read_page: ReadPage, order: str | None, first: Page) -> Iterator[Page]:
-    check = _NewsCheck()
+    check = NewsCheck()
     yield check(first)
     number = first.last
     while number > 0:
@@ -114,8 +114,11 @@ def _backward(read_page: ReadPage, order: str | None, first: Page) -> Iterator[P
         yield read_page(0, order)
 
 
-class _NewsCheck:
-    """End a reading that a tenant would never let end."""
+class NewsCheck:
+    """End a reading that a tenant would never let end: each page of it goes through here.
+
+    :raises QlikResponseError: when called with a page too many.
+    """
 
     def __init__(self) -> None:
         self._found: set[str | None] = set()

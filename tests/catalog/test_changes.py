@@ -6,10 +6,17 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import pendulum
 import pytest
 
 from airflow_provider_qlik_assets.catalog.changes import ChangeFeed, Interest, Snapshot
-from airflow_provider_qlik_assets.client import QlikCloudClient, QlikServerError
+from airflow_provider_qlik_assets.client import (
+    DataAsset,
+    QlikCloudClient,
+    QlikResponseError,
+    QlikServerError,
+    paging,
+)
 from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
 from airflow_provider_qlik_assets.client.paging import Page
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
@@ -536,3 +543,34 @@ def test_what_has_not_changed_is_the_same_object(reader: Reader, sandbox: Sandbo
     assert second.errors is first.errors
     assert third.states is not first.states
     assert format_instant(first.states["store-0001"].freshness) == OLD
+
+
+def test_a_tenant_that_always_shows_news_is_left_in_the_end(
+    reader: Reader, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed(sandbox, 1)
+    reader.wait_for_all_of("*").poll()
+    monkeypatch.setattr(paging, "_MOST_PAGES", 20)
+    read = []
+
+    def page(stores: Any, number: int = 0, **options: Any) -> Page:
+        read.append(number)
+        if options["sort"] == ["lastModifiedTime"]:
+            return Page(
+                [DataAsset(id="old", last_modified_time=pendulum.datetime(2020, 1, 1))], 10**18, 10**20
+            )
+        began = 1_900_000_000 - 100 * len(read)
+        assets = [
+            DataAsset(
+                id=f"new-{len(read)}-{index}", last_modified_time=pendulum.from_timestamp(began - index)
+            )
+            for index in range(100)
+        ]
+        return Page(assets, pages=10**18, total=10**20)
+
+    monkeypatch.setattr(reader.client, "read_page", page)
+
+    with pytest.raises(QlikResponseError, match="The listing of data assets does not end"):
+        reader.poll()
+
+    assert len(read) <= 30
