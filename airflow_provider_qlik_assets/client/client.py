@@ -23,7 +23,6 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikConflictError,
     QlikNotFoundError,
     QlikValidationError,
-    shorten,
 )
 from airflow_provider_qlik_assets.client.json_patch import (
     JsonPatchOperation,
@@ -45,7 +44,7 @@ from airflow_provider_qlik_assets.client.rate_limit_stores import Store, open_st
 from airflow_provider_qlik_assets.client.retry import RetryPolicy
 from airflow_provider_qlik_assets.client.stopping import StopFlag
 from airflow_provider_qlik_assets.client.transport import Answer, Request, Transport
-from airflow_provider_qlik_assets.client.validation import check_id
+from airflow_provider_qlik_assets.client.validation import check_id, comma_separated, with_id
 
 ASSETS_PATH = "/api/v1/data-assets"
 STORES_PATH = "/api/v1/data-stores"
@@ -210,11 +209,11 @@ class QlikCloudClient:
         """Return a data asset (``GET /api/v1/data-assets/{id}``).
 
         :param data_asset_id: id of the data asset.
-        :param projections: API names of the fields to return; ``None`` returns all.
+        :param projections: API names of the fields to return, ``id`` always among them; ``None`` returns all.
         :raises QlikNotFoundError: if there is none, or the user may not see it.
         """
         path = _asset_path(data_asset_id)
-        params = {"projections": _comma_separated("projections", projections)} if projections else None
+        params = {"projections": with_id(projections)} if projections else None
         found: DataAsset = self._send(
             "GET", path, params=params, parse=functools.partial(parse_asset, path, data_asset_id)
         ).document
@@ -335,7 +334,7 @@ class QlikCloudClient:
             the order open.
         """
         read_page = self._page_reader(data_store_ids, projections)
-        return listing(read_page, sort=_comma_separated("sort", sort) if sort else None)
+        return listing(read_page, sort=comma_separated("sort", sort) if sort else None)
 
     def read_page(
         self,
@@ -352,7 +351,7 @@ class QlikCloudClient:
 
         :param number: number of the page, from 0.
         """
-        order = _comma_separated("sort", sort) if sort else None
+        order = comma_separated("sort", sort) if sort else None
         return self._page_reader(data_store_ids, projections)(number, order)
 
     # --- users -------------------------------------------------------------------------------------------
@@ -376,7 +375,7 @@ class QlikCloudClient:
         path = f"{STORES_PATH}/{selector}/data-assets"
         options: dict[str, str] = {}
         if projections:
-            options["projections"] = _comma_separated("projections", dict.fromkeys(["id", *projections]))
+            options["projections"] = with_id(projections)
 
         def read_page(number: int, order: str | None) -> Page:
             params = {**options, "limit": str(MOST_PER_PAGE), "page": str(number)}
@@ -415,13 +414,6 @@ class QlikCloudClient:
 
 def _asset_path(data_asset_id: str) -> str:
     return f"{ASSETS_PATH}/{quote(check_id(data_asset_id), safe='')}"
-
-
-def _comma_separated(what: str, fields: Iterable[str]) -> str:
-    names = [fields] if isinstance(fields, str) else list(fields)
-    if not all(isinstance(name, str) and name and "," not in name for name in names):
-        raise QlikValidationError(f"{what} is a list of field names, not {shorten(repr(names), 60)}.")
-    return ",".join(names)
 
 
 def _required(asset: DataAsset, *fields: str) -> dict[str, Any]:

@@ -17,9 +17,10 @@ def parse_asset(path: str, expected_id: str | None, document: Any) -> DataAsset:
         asset = DataAsset.from_json(document)
     except QlikValidationError as error:
         raise _not_expected(path, "a data asset", f": {error}") from None
-    if expected_id is not None and asset.id not in {None, expected_id}:
+    if expected_id is not None and asset.id != expected_id:
+        answered = "without an id" if asset.id is None else f"with {shorten(repr(asset.id), 100)}"
         raise QlikResponseError(
-            f"{path} answered with {shorten(repr(asset.id), 100)}, which is not the data asset that was "
+            f"{path} answered {answered}, which is not the data asset that was "
             "asked for. A proxy or gateway may mix up answers: try again, and if it persists, check it.",
             http_status=200,
         )

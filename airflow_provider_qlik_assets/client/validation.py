@@ -60,6 +60,23 @@ def check_id(value: Any) -> str:
     return value
 
 
+def comma_separated(what: str, fields: Iterable[str]) -> str:
+    """Return names of fields as a parameter of a request.
+
+    :raises QlikValidationError: if they are no names.
+    """
+    names = [fields] if isinstance(fields, str) else list(fields)
+    if not all(isinstance(name, str) and name and "," not in name for name in names):
+        raise QlikValidationError(f"{what} is a list of field names, not {shorten(repr(names), 60)}.")
+    return ",".join(names)
+
+
+def with_id(projections: Iterable[str]) -> str:
+    """Return projections with the id, by which an answer is told from that of another request."""
+    names = [projections] if isinstance(projections, str) else projections
+    return comma_separated("projections", dict.fromkeys(["id", *names]))
+
+
 def _describe(problem: Any, model: type[BaseModel]) -> str:
     path = [str(part) for part in problem["loc"]]
     location = shorten(".".join(path), 60)

@@ -132,8 +132,8 @@ def test_get_returns_the_fields_asked_for(sandbox: Sandbox, client: QlikCloudCli
 
     asset = client.get_data_asset("a1", projections=["technicalName", "version"])
 
-    assert sandbox.journal.requests()[0].query == {"projections": "technicalName,version"}
-    assert asset.model_fields_set == {"technical_name", "version"}
+    assert sandbox.journal.requests()[0].query == {"projections": "id,technicalName,version"}
+    assert asset.model_fields_set == {"id", "technical_name", "version"}
 
 
 def test_what_does_not_exist_is_its_own_error(client: QlikCloudClient) -> None:

@@ -177,9 +177,9 @@ def many_errors() -> bytes:
         (lambda: b'"' + b'\\"' * (4 * MIB - 2), "200 OK", {}, "QlikResponseError"),
         (lambda: b"[" * 60_000, "400 Bad Request", {}, "QlikBadRequestError"),
         (many_errors, "500 Oops", {"Content-Encoding": "gzip"}, "QlikServerError"),
-    ],
         (lambda: b"[" + b"{}," * 2_500_000 + b"{}]", "200 OK", {}, "QlikResponseError"),
         (lambda: b'{"a": [' + b"[1]," * 2_000_000 + b"1]}", "200 OK", {}, "QlikResponseError"),
+    ],
     ids=[
         "gzip", "nested gzip", "error gzip", "nested error gzip", "deep arrays", "deep objects",
         "endless text", "deep error", "many errors", "many objects", "many arrays",
@@ -309,7 +309,6 @@ def test_json_may_be_nested_100_deep(
             client.me()
 
 
-def test_a_slow_answer_in_pieces_does_not_outlive_the_deadline(tenant: Any, connect: Connect) -> None:
 @pytest.mark.parametrize(("count", "accepted"), [(249_000, True), (251_000, False)])
 @pytest.mark.parametrize("value", [b"1", b'",[{:"', b'"\\\\\\",,"'])
 def test_json_may_hold_250_000_values(
@@ -336,6 +335,7 @@ def test_of_many_wrong_tags_one_is_told(tenant: Any, connect: Connect) -> None:
     assert "more" not in str(caught.value)
 
 
+def test_a_slow_answer_in_pieces_does_not_outlive_the_deadline(tenant: Any, connect: Connect) -> None:
     packed = bomb(4)
     pieces = [answer(b"", **{"Content-Encoding": "gzip", "Content-Length": str(len(packed))})]
     for byte in packed:
@@ -385,7 +385,6 @@ def test_a_number_of_pages_that_is_none_is_a_clear_error(
         list(connect(server.url, retry=ONCE).list_data_assets())
 
 
-@pytest.mark.parametrize(
 @pytest.mark.parametrize(("count", "accepted"), [(100, True), (101, False)])
 def test_a_page_holds_no_more_than_was_asked_for(
     tenant: Any, connect: Connect, count: int, accepted: bool
@@ -401,6 +400,7 @@ def test_a_page_holds_no_more_than_was_asked_for(
             client.read_page()
 
 
+@pytest.mark.parametrize(
     "retry_after",
     [
         "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
@@ -448,6 +448,20 @@ def test_an_asset_that_was_not_asked_for_is_an_error(tenant: Any, connect: Conne
             read()
 
     assert [number for number, _ in server.requests] == [1, 2, 3]  # no connection was used again
+
+
+def test_a_document_without_an_id_is_not_the_asset_that_was_asked_for(tenant: Any, connect: Connect) -> None:
+    server = tenant(lambda count, path: answer({"technicalName": "other", "version": 1}))
+    client = connect(server.url, retry=ONCE)
+
+    for read in (
+        lambda: client.get_data_asset("a"),
+        lambda: client.existing_ids(["a"]),
+        lambda: client.patch_data_asset("a", [{"op": "add", "path": "/name", "value": "x"}]),
+        lambda: client.update_data_asset("a", {"technicalName": "t", "appType": "x", "version": 1}),
+    ):
+        with pytest.raises(QlikResponseError, match="without an id, which is not the data asset"):
+            read()
 
 
 @pytest.mark.parametrize(
