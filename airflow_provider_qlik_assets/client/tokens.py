@@ -34,6 +34,8 @@ logger = get_logger(__name__)
 
 # Qlik Cloud's tokens are valid for six hours; one that expires earlier unsaid is renewed on a 401.
 _DEFAULT_LIFETIME_SECONDS = 6 * 3600.0
+# A shorter one would be masked wherever that word is in a log, a longer one fits into no header.
+_TOKEN_LENGTHS = range(16, 16_385)
 _LONGEST_LEEWAY_SECONDS = 60.0
 # Another process that takes longer to get one is not waited for; then each gets its own.
 _RENEWAL_TIMEOUT_SECONDS = 15.0
@@ -59,7 +61,7 @@ class AccessToken:
         :raises QlikResponseError: if it holds no token.
         """
         value = reply.get("access_token") if isinstance(reply, Mapping) else None
-        if not is_bearer_token(value):
+        if not is_bearer_token(value) or len(value) not in _TOKEN_LENGTHS:
             raise QlikResponseError("POST /oauth/token answered without an access token.", http_status=200)
         lifetime = reply.get("expires_in")
         if not _is_number(lifetime):

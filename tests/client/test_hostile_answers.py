@@ -26,6 +26,7 @@ from airflow_provider_qlik_assets.client import (
     QlikServerError,
     RetryPolicy,
 )
+from airflow_provider_qlik_assets.client.tokens import AccessToken
 
 ONCE = RetryPolicy(max_retries=0)
 MIB = 1024**2
@@ -462,6 +463,17 @@ def test_a_document_without_an_id_is_not_the_asset_that_was_asked_for(tenant: An
     ):
         with pytest.raises(QlikResponseError, match="without an id, which is not the data asset"):
             read()
+
+
+@pytest.mark.parametrize(("length", "accepted"), [(15, False), (16, True), (16_384, True), (16_385, False)])
+def test_a_token_is_as_long_as_tokens_are(length: int, accepted: bool) -> None:
+    reply = {"access_token": "t" * length, "expires_in": 60}
+
+    if accepted:
+        assert len(AccessToken.from_reply(reply, requested_at=0.0).value) == length
+    else:
+        with pytest.raises(QlikResponseError, match="without an access token"):
+            AccessToken.from_reply(reply, requested_at=0.0)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ class Tenant:
 
     def request(self) -> dict[str, Any]:
         self.given += 1
-        return {"access_token": f"t{self.given}", "expires_in": 6 * HOUR}
+        return {"access_token": f"access-token-no-{self.given}", "expires_in": 6 * HOUR}
 
     def cache(self, name: str = "client") -> TokenCache:
         return TokenCache(
@@ -76,7 +76,7 @@ def tenant(tmp_path: Path) -> Tenant:
     ],
 )
 def test_a_token_is_renewed_before_it_expires(reply: dict[str, Any], renew_after: float) -> None:
-    token = AccessToken.from_reply({"access_token": "t", **reply}, requested_at=1_000_000.0)
+    token = AccessToken.from_reply({"access_token": "access-token-no-0", **reply}, requested_at=1_000_000.0)
 
     assert token.renew_at - 1_000_000.0 == pytest.approx(renew_after)
 
@@ -97,28 +97,28 @@ def test_the_repr_does_not_show_the_token() -> None:
 def test_a_token_is_used_until_it_is_due(tenant: Tenant) -> None:
     cache = tenant.cache()
 
-    assert cache.get() == "t1"
+    assert cache.get() == "access-token-no-1"
     tenant.now += 6 * HOUR - 61
-    assert cache.get() == "t1"
+    assert cache.get() == "access-token-no-1"
     tenant.now += 1
-    assert cache.get() == "t2"
+    assert cache.get() == "access-token-no-2"
 
 
 def test_caches_share_a_token(tenant: Tenant) -> None:
-    assert [tenant.cache().get() for _ in range(3)] == ["t1"] * 3
-    assert tenant.told == ["t1"] * 3
+    assert [tenant.cache().get() for _ in range(3)] == ["access-token-no-1"] * 3
+    assert tenant.told == ["access-token-no-1"] * 3
 
 
 def test_other_credentials_do_not_get_it(tenant: Tenant) -> None:
-    assert (tenant.cache().get(), tenant.cache("other").get()) == ("t1", "t2")
+    assert (tenant.cache().get(), tenant.cache("other").get()) == ("access-token-no-1", "access-token-no-2")
 
 
 def test_a_refused_token_is_replaced_once(tenant: Tenant) -> None:
     one, two = tenant.cache(), tenant.cache()
-    assert one.get() == two.get() == "t1"
+    assert one.get() == two.get() == "access-token-no-1"
 
-    assert one.get(refused="t1") == "t2"
-    assert two.get(refused="t1") == "t2"
+    assert one.get(refused="access-token-no-1") == "access-token-no-2"
+    assert two.get(refused="access-token-no-1") == "access-token-no-2"
     assert tenant.given == 2
 
 
@@ -131,7 +131,7 @@ def test_threads_ask_once(tenant: Tenant) -> None:
     for thread in threads:
         thread.join()
 
-    assert got == ["t1"] * 16
+    assert got == ["access-token-no-1"] * 16
 
 
 def test_the_file_is_private(tenant: Tenant) -> None:
@@ -163,8 +163,8 @@ def test_a_corrupt_file_is_replaced(tenant: Tenant, content: bytes) -> None:
     tenant.file.write_bytes(content)
     tenant.file.chmod(0o600)
 
-    assert tenant.cache().get() == "t1"
-    assert json.loads(tenant.file.read_bytes())["value"] == "t1"
+    assert tenant.cache().get() == "access-token-no-1"
+    assert json.loads(tenant.file.read_bytes())["value"] == "access-token-no-1"
 
 
 def test_expired_tokens_of_other_credentials_are_removed(tenant: Tenant) -> None:
@@ -227,7 +227,7 @@ def test_state_that_cannot_be_used_costs_one_warning(
     cache = tenant.cache()
 
     with caplog.at_level(logging.WARNING):
-        assert [cache.get() for _ in range(3)] == ["t1"] * 3
+        assert [cache.get() for _ in range(3)] == ["access-token-no-1"] * 3
 
     assert [record.message.startswith("OAuth tokens are not shared") for record in caplog.records] == [True]
 
@@ -240,7 +240,7 @@ def test_an_unusable_home_costs_one_warning(
         monkeypatch.setenv(name, str(tmp_path / "file"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
 
-    assert Tenant(None).cache().get() == "t1"
+    assert Tenant(None).cache().get() == "access-token-no-1"
     assert len(caplog.records) == 1
 
 
@@ -252,13 +252,13 @@ def test_a_directory_that_fills_up_does_not_fail_a_request(tenant: Tenant) -> No
 
     cache = TokenCache("client", request, directory=tenant.directory, clock=lambda: tenant.now)
 
-    assert cache.get() == "t1"
+    assert cache.get() == "access-token-no-1"
 
 
 def test_an_error_of_the_tenant_is_raised_and_the_next_call_tries_again(tenant: Tenant) -> None:
-    replies = iter([{}, {"access_token": "t"}])
+    replies = iter([{}, {"access_token": "access-token-no-0"}])
     cache = TokenCache("client", lambda: next(replies), directory=tenant.directory)
 
     with pytest.raises(QlikResponseError):
         cache.get()
-    assert cache.get() == "t"
+    assert cache.get() == "access-token-no-0"
