@@ -61,7 +61,7 @@ def _read_json(path: Path, content: bytes) -> Any:
     except (TooLargeError, _RepeatedKeyError) as error:
         raise _malformed(path, None, str(error)) from None
     except ValueError:
-        raise _malformed(path, None, "a number is too long") from None
+        raise _malformed(path, None, "a number is too large, too long or NaN") from None
 
 
 class _RepeatedKeyError(ValueError):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from itertools import accumulate
-from typing import Any
+from typing import Any, NoReturn
 
 # Of a page of 100 data assets, 2,500 each; of a file, ten thousand entries with a dozen fields.
 MOST_VALUES = 250_000
 _BRACKETS = b"[{]}"
 _SEPARATORS = b",:"
 _OTHERS = bytes(set(range(256)) - set(_BRACKETS) - set(_SEPARATORS))
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
@@ -24,9 +27,11 @@ def parse_json(content: bytes, *, deepest: int = 100, **options: Any) -> Any:
     :param content: the text; its size is the caller's to bound.
     :param deepest: how deep arrays and objects may be nested.
     :param options: passed on to :func:`json.loads`.
+    :return: numbers and texts as an XCom can hold them: an integer of more than 64 bits is a float, and half
+        of a surrogate pair the replacement character.
     :raises TooLargeError: if they are nested deeper, or there are more than 250,000 values, names included;
         found out before anything is parsed, in linear time.
-    :raises ValueError: if it is not JSON.
+    :raises ValueError: if it is not JSON, or a number is too large for a float.
     """
     without_escapes = content.replace(b"\\\\", b"").replace(b'\\"', b"")
     quotes = without_escapes.count(b'"')
@@ -36,10 +41,43 @@ def parse_json(content: bytes, *, deepest: int = 100, **options: Any) -> Any:
     steps = map(_STEPS.__getitem__, marks.translate(None, _SEPARATORS))
     if max(accumulate(steps), default=0) > deepest:
         raise TooLargeError(f"it is nested more than {deepest} deep")
-    return json.loads(content.decode("utf-8-sig"), **options)
+    value = json.loads(
+        content.decode("utf-8-sig"),
+        parse_int=_parse_int,
+        parse_float=_parse_float,
+        parse_constant=_refuse_constant,
+        **options,
+    )
+    return _without_surrogates(value) if _SURROGATE.search(content) else value
 
 
 def _marks(without_escapes: bytes) -> bytes:
     """Return what separates and encloses values, without what is inside of texts."""
     outside_of_texts = b"".join(without_escapes.split(b'"')[::2])
     return outside_of_texts.translate(None, _OTHERS)
+
+
+def _parse_int(text: str) -> int | float:
+    number = int(text)
+    return number if -(2**63) <= number < 2**64 else _parse_float(text)
+
+
+def _parse_float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is too large")
+    return number
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_surrogates(name): _without_surrogates(item) for name, item in value.items()}
+    return value

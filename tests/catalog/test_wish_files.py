@@ -58,7 +58,7 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
         ("c.json", "", "malformed at line 1"),
         ("c.yaml", "- a: s3cret\n  b: ]", "malformed at line 2"),
         ("c.json", '{"s3cret": 1, "s3cret": 2}', "malformed: a key is there twice in an object"),
-        ("c.json", '{"rows": ' + "9" * 5_000 + "}", "malformed: a number is too long"),
+        ("c.json", '{"rows": ' + "9" * 5_000 + "}", "malformed: a number is too large, too long or NaN"),
         ("c.yaml", "- name: s3cret\n  name: b\n", "line 2: the key 'name' is there twice in an object"),
         ("c.yaml", "- s3cret: 1\n  s3cret: 2\n", "line 2: a key is there twice in an object"),
         ("c.yaml", "- {<<: {a: s3cret}, <<: {b: 1}}\n", "line 1: a key is there twice in an object"),

@@ -465,6 +465,34 @@ def test_a_document_without_an_id_is_not_the_asset_that_was_asked_for(tenant: An
             read()
 
 
+@pytest.mark.parametrize("number", [b"1e9999", b"-1e9999", b"NaN", b"-Infinity"])
+def test_numbers_that_json_does_not_have_are_refused(tenant: Any, connect: Connect, number: bytes) -> None:
+    server = tenant(lambda count, path: answer(b'{"id": "a", "properties": {"rows": %b}}' % number))
+
+    with pytest.raises(QlikResponseError, match="where JSON was expected"):
+        connect(server.url, retry=ONCE).get_data_asset("a")
+
+
+def test_every_number_and_text_of_an_answer_fits_into_an_xcom(tenant: Any, connect: Connect) -> None:
+    properties = b"""{
+        "most": 18446744073709551615, "more": 18446744073709551616, "least": -9223372036854775808,
+        "less": -9223372036854775809, "text": ["a\\ud800b", "\\ud83d\\ude00"], "\\uDC00": "name"
+    }"""
+    server = tenant(lambda count, path: answer(b'{"id": "a", "properties": %b}' % properties))
+
+    found = connect(server.url, retry=ONCE).get_data_asset("a").to_json()["properties"]
+
+    assert found == {
+        "most": 2**64 - 1,
+        "more": float(2**64),
+        "least": -(2**63),
+        "less": float(-(2**63) - 1),
+        "text": ["a\ufffdb", "\U0001f600"],
+        "\ufffd": "name",
+    }
+    assert [type(found[name]) for name in ("most", "more", "least", "less")] == [int, float, int, float]
+
+
 @pytest.mark.parametrize(("length", "accepted"), [(15, False), (16, True), (16_384, True), (16_385, False)])
 def test_a_token_is_as_long_as_tokens_are(length: int, accepted: bool) -> None:
     reply = {"access_token": "t" * length, "expires_in": 60}
