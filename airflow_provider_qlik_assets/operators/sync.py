@@ -45,7 +45,8 @@ class QlikSyncDataAssetsOperator(QlikOperator):
     :param data_store_id: id of the data store.
     :param data_assets: the wishes, each with ``technicalName`` (unique) and ``appType``, by the API's names
         or their snake_case forms; or the path of a file (``.yaml``, ``.yml``, ``.json``) that holds that
-        list, absolute or relative to the folder of the DAG's file or of its bundle.
+        list, absolute or relative to the folder of the DAG's file or of its bundle. The path may hold
+        templates, but not as its end; what a task returns names no file.
     :param delete_unlisted: whether to delete what is in the data store and not in the list.
     :param protected_tags: a data asset with one of these tags is never deleted.
     :param max_deletions: fail before the first write if more would be deleted; ``None`` sets no limit.
@@ -140,6 +141,12 @@ class QlikSyncDataAssetsOperator(QlikOperator):
         data_assets = str(self.data_assets) if isinstance(self.data_assets, PurePath) else self.data_assets
         if not is_file_name(data_assets):
             return self._argument("data_assets")
+        written = (self._written or {}).get("data_assets", data_assets)
+        if not isinstance(written, (str, PurePath)) or not is_file_name(str(written)):
+            raise QlikValidationError(
+                f"data_assets became {shorten(repr(data_assets), 80)}: only the DAG file can name a file, at "
+                "least with the end of its name. A task returns the data assets themselves."
+            )
         path = Path(str(data_assets).strip())
         folders = list(dict.fromkeys(self._folders(context)))
         found = [folder / path for folder in folders if (folder / path).is_file()]

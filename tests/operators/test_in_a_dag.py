@@ -34,7 +34,7 @@ def asset(name: str, **fields: Any) -> dict[str, Any]:
 def dag(request: pytest.FixtureRequest) -> DAG:
     """DAG of the test's own name, with parameters for templates."""
     return DAG(
-        request.node.name,
+        request.node.name.replace("[", ".").removesuffix("]"),
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         schedule=None,
         params={"ids": ["a", "b"], "dry_run": False, "name": "Orders", "instant": "2026-02-01T00:00:00Z"},
@@ -179,6 +179,49 @@ def test_sync_of_a_file_beside_the_dag(run_dag: RunDag, qlik_sandbox: Sandbox, t
     )
 
     assert run_dag(runpy.run_path(str(tmp_path / "my_dag.py"))["dag"]).state == "success"
+    assert names(qlik_sandbox) == {"orders"}
+
+
+@pytest.mark.parametrize("argument", ["output", "template", "mapped"])
+def test_what_a_task_returns_names_no_file(
+    dag: DAG, run_dag: RunDag, qlik_sandbox: Sandbox, tmp_path: Path, argument: str
+) -> None:
+    path = tmp_path / "catalog.yaml"
+    path.write_text("- {technicalName: orders, appType: app}")
+
+    @task
+    def first() -> Any:
+        return [str(path)] if argument == "mapped" else str(path)
+
+    with dag:
+        found = first()
+        if argument == "mapped":
+            QlikSyncDataAssetsOperator.partial(task_id="sync", data_store_id="store-1").expand(
+                data_assets=found
+            )
+        else:
+            text = "{{ ti.xcom_pull(task_ids='first') }}"
+            found >> QlikSyncDataAssetsOperator(
+                task_id="sync",
+                data_store_id="store-1",
+                data_assets=found if argument == "output" else text,
+            )
+
+    assert run_dag(dag).state == "failed"
+    assert names(qlik_sandbox) == set()
+
+
+def test_mapped_sync_of_files_that_the_dag_file_names(
+    dag: DAG, run_dag: RunDag, qlik_sandbox: Sandbox, tmp_path: Path
+) -> None:
+    path = tmp_path / "catalog.yaml"
+    path.write_text("- {technicalName: orders, appType: app}")
+    with dag:
+        QlikSyncDataAssetsOperator.partial(task_id="sync", data_store_id="store-1").expand(
+            data_assets=[str(path)]
+        )
+
+    assert run_dag(dag).state == "success"
     assert names(qlik_sandbox) == {"orders"}
 
 
