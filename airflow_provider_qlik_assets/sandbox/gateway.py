@@ -48,19 +48,20 @@ class Gateway:
         method, path = scope["method"], scope["path"]
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         authorization = headers.pop("authorization", "")
+        hidden = self._tenant.identity.secrets
         entry = JournalEntry(
             arrived=time.monotonic(),
             method=method,
-            path=path,
+            path=without_secrets(path, hidden),
             query=without_secrets(
-                dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+                dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)), hidden
             ),
-            headers=headers,
+            headers=without_secrets(headers, hidden),
             tier=1 if method == "GET" else 2,
         )
         self._journal.add(entry)
         exchange = Exchange(await _read(receive), headers.get("content-type", ""), authorization)
-        entry.body = without_secrets(exchange.body)
+        entry.body = without_secrets(exchange.body, hidden)
         scope["sandbox.exchange"] = exchange
         try:
             self._admit(entry, exchange)

@@ -68,6 +68,11 @@ class Identity:
         self._used_assertions: set[str] = set()
         self._public_keys.clear()
 
+    @property
+    def secrets(self) -> list[str]:
+        """Everything that somebody could use to be somebody."""
+        return [self.client_secret, self.api_key, self.read_only_api_key, *self._tokens]
+
     def register_public_key(self, key_id: str, pem: str | bytes) -> None:
         """Let the OAuth client sign its token requests with a private key.
 

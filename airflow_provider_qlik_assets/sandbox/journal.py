@@ -1,23 +1,51 @@
 """The record of every request that a sandbox received."""
 
+import re
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-_SECRET = "client_secret"  # noqa: S105 - a name
+# Names as they are without case and what is between their words.
+_SECRET_NAMES = frozenset({"clientsecret", "authorization", "proxyauthorization", "cookie"})
+_BETWEEN_WORDS = re.compile(r"[\W_]|%5f", re.IGNORECASE)
 _HIDDEN = "***"
+_DEEPEST = 100
 
 
-def without_secrets(value: Any) -> Any:
-    """Return a body or query as the journal shows it: what is sent as a client's secret is hidden."""
+def without_secrets(value: Any, secrets: Collection[str], depth: int = 0) -> Any:
+    """Return a part of a request as the journal shows it.
+
+    :param value: parsed JSON or text; what is nested more than 100 deep is not shown.
+    :param secrets: hidden wherever they are; what is sent by the name of a secret is hidden, too.
+    """
+    if isinstance(value, str):
+        is_a_whole = depth == 0  # such as a form
+        return _HIDDEN if is_a_whole and "clientsecret" in _plain(value) else _without(secrets, value)
+    if isinstance(value, Mapping | list) and depth == _DEEPEST:
+        return "..."
     if isinstance(value, Mapping):
-        return {name: _HIDDEN if name == _SECRET else shown for name, shown in value.items()}
-    if isinstance(value, str) and _SECRET in value:
-        return _HIDDEN
+        return {
+            _without(secrets, name): (
+                _HIDDEN if _plain(name) in _SECRET_NAMES else without_secrets(shown, secrets, depth + 1)
+            )
+            for name, shown in value.items()
+        }
+    if isinstance(value, list):
+        return [without_secrets(item, secrets, depth + 1) for item in value]
     return value
+
+
+def _without(secrets: Collection[str], text: str) -> str:
+    for secret in secrets:
+        text = text.replace(secret, _HIDDEN)
+    return text
+
+
+def _plain(name: str) -> str:
+    return _BETWEEN_WORDS.sub("", name).lower()
 
 
 def path_matches(path: str, pattern: str | None) -> bool:
@@ -40,8 +68,8 @@ class JournalEntry:
     :param arrived: monotonic clock, seconds.
     :param path: path as sent, percent-encoding included.
     :param headers: lower-case names; without ``authorization``.
-    :param body: parsed JSON, or the text when it is no JSON, or ``None`` without a body; the secret of
-        a client is hidden.
+    :param body: parsed JSON, or the text when it is no JSON, or ``None`` without a body; keys, tokens and
+        the secret of a client are hidden, here and elsewhere.
     :param user: id of the user, ``None`` when the request was not authenticated.
     :param tier: 1 (reads) or 2 (writes and token requests).
     :param status: status that was sent, ``None`` while pending or when the connection was dropped.

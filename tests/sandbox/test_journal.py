@@ -1,7 +1,9 @@
 """The record of requests."""
 
 import time
+from typing import Any
 
+import pytest
 import requests
 
 from airflow_provider_qlik_assets.sandbox import Journal, JournalEntry, Sandbox
@@ -70,3 +72,56 @@ def test_the_busiest_window_is_per_user_and_counts_refused_requests() -> None:
         for arrived in (0.0, 0.1):
             journal.add(entry(arrived, user=user, status=429))
     assert journal.busiest_window(tier=1, seconds=1) == 2
+
+
+@pytest.mark.parametrize("secret", ["client_secret", "api_key"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        lambda secret: {"json": [{"client_secret": secret}]},
+        lambda secret: {"json": {"a": [{"clientSecret": secret}]}},
+        lambda secret: {"json": {"client_id": secret, secret: 1}},
+        lambda secret: {"data": secret},
+        lambda secret: {"data": {"client_secret": secret}},
+        lambda secret: {"json": {}, "headers": {"X-Client-Secret": secret, "X-Api-Key": secret}},
+        lambda secret: {"json": {}, "headers": {"Proxy-Authorization": f"Basic {secret}"}},
+        lambda secret: {"json": {}, "params": {"q": secret}},
+    ],
+    ids=["list", "nested", "other place", "text", "form", "headers", "proxy", "query"],
+)
+def test_the_journal_holds_no_secret_of_the_sandbox(
+    sandbox: Sandbox, api: Any, secret: str, options: Any
+) -> None:
+    value = getattr(sandbox, secret)
+    headers = {"Authorization": f"Bearer {sandbox.control_token}"}
+
+    requests.post(f"{sandbox.url}/oauth/token", timeout=10, **options(value))
+    api("POST", f"/api/v1/data-assets/{value}", **options(value))
+
+    shown = requests.get(f"{sandbox.url}/sandbox/journal", headers=headers, timeout=10).text
+    assert len(sandbox.journal) == 2
+    assert value not in shown
+    assert value not in str(sandbox.journal.requests())
+
+
+def test_a_secret_of_another_client_is_hidden_by_its_name(sandbox: Sandbox) -> None:
+    body = {"a": [{"client_secret": "other-1", "clientSecret": "other-2"}], "client_id": "c"}
+    requests.post(f"{sandbox.url}/oauth/token", json=body, timeout=10)
+    (found,) = sandbox.journal.requests()
+
+    assert found.body == {"a": [{"client_secret": "***", "clientSecret": "***"}], "client_id": "c"}
+
+
+def test_a_deep_body_does_not_hide_the_journal(sandbox: Sandbox, api: Any) -> None:
+    headers = {"Authorization": f"Bearer {sandbox.control_token}"}
+    api(
+        "POST",
+        "/api/v1/data-assets",
+        data="[" * 900 + "]" * 900,
+        headers={"Content-Type": "application/json"},
+    )
+
+    response = requests.get(f"{sandbox.url}/sandbox/journal", headers=headers, timeout=10)
+
+    assert response.status_code == 200
+    assert len(response.json()) == 1
