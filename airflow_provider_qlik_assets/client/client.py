@@ -16,7 +16,12 @@ from urllib.parse import quote, urlsplit
 
 from airflow_provider_qlik_assets.client.auth import TOKEN_PATH, Authenticator, Credentials
 from airflow_provider_qlik_assets.client.base_url import parse_base_url
-from airflow_provider_qlik_assets.client.documents import parse_asset, parse_page, parse_user
+from airflow_provider_qlik_assets.client.documents import (
+    parse_asset,
+    parse_page,
+    parse_user,
+    parse_written,
+)
 from airflow_provider_qlik_assets.client.errors import (
     QlikApiError,
     QlikBadRequestError,
@@ -199,7 +204,7 @@ class QlikCloudClient:
         body = _required(DataAsset.parse(asset), "technicalName", "appType")
         if "id" in body or "version" in body:
             raise QlikValidationError("A new data asset has no 'id' and no 'version': Qlik Cloud sets them.")
-        parse = functools.partial(parse_asset, ASSETS_PATH, None)
+        parse = functools.partial(parse_written, ASSETS_PATH, None)
         created: DataAsset = self._send(
             "POST", ASSETS_PATH, body=body, safe_to_repeat=False, parse=parse
         ).document
@@ -426,7 +431,7 @@ def _required(asset: DataAsset, *fields: str) -> dict[str, Any]:
 
 def _written(path: str, data_asset_id: str) -> Callable[[Any], DataAsset | None]:
     """Return what parses the answer of a write, which may be empty (204)."""
-    return lambda document: None if document is None else parse_asset(path, data_asset_id, document)
+    return lambda document: None if document is None else parse_written(path, data_asset_id, document)
 
 
 def _same_content(asset: DataAsset, body: Mapping[str, Any]) -> bool:

@@ -1,7 +1,8 @@
 """HTTP connections whose answers have a deadline.
 
 A socket's read time-out starts anew with every byte, so a server that sends one byte now and then could hold
-a caller for ever. Here a watchdog shuts the socket down when the whole answer has taken too long.
+a caller for ever. Here a watchdog shuts the socket down when the whole answer has taken too long. A line of
+an answer, such as the length of a chunk, is bounded, too: older versions of urllib3 read it whole.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import heapq
+import http.client
+import io
 import itertools
 import math
 import os
@@ -24,6 +27,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from airflow_provider_qlik_assets.client.log import watch_urllib3
 from airflow_provider_qlik_assets.client.sent_secrets import remember_secret
+
+_LONGEST_LINE = 65_536
 
 _current = threading.local()
 watch_urllib3(lambda: getattr(_current, "deadline", None) is not None)
@@ -154,6 +159,24 @@ def _watch(sock: Any) -> None:
         deadline.guard(sock)
 
 
+class _BoundedLines(io.BufferedReader):
+    """Refuse a line that does not end, such as the length of a chunk, instead of keeping it in memory."""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size >= 0:
+            return super().readline(size)
+        line = super().readline(_LONGEST_LINE + 1)
+        if len(line) > _LONGEST_LINE:
+            raise http.client.LineTooLong("an answer")
+        return line
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.fp = _BoundedLines(self.fp.detach())
+
+
 class _WatchedMixin:
     """Report the socket of a connection when it is opened and each time it is used again."""
 
@@ -171,11 +194,11 @@ class _WatchedMixin:
 
 
 class _WatchedHTTPConnection(_WatchedMixin, HTTPConnection):
-    pass
+    response_class = _Response
 
 
 class _WatchedHTTPSConnection(_WatchedMixin, HTTPSConnection):
-    pass
+    response_class = _Response
 
 
 class _WatchedPoolMixin:

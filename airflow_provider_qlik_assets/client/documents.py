@@ -20,11 +20,22 @@ def parse_asset(path: str, expected_id: str | None, document: Any) -> DataAsset:
     if expected_id is not None and asset.id != expected_id:
         answered = "without an id" if asset.id is None else f"with {shorten(repr(asset.id), 100)}"
         raise QlikResponseError(
-            f"{path} answered {answered}, which is not the data asset that was "
-            "asked for. A proxy or gateway may mix up answers: try again, and if it persists, check it.",
+            f"{path} answered {answered}, which is not the data asset that was asked for. A proxy or gateway "
+            "may mix up answers: check it if this persists.",
             http_status=200,
         )
     return asset
+
+
+def parse_written(path: str, expected_id: str | None, document: Any) -> DataAsset:
+    """Return the data asset of the answer to a write, which has been made, whatever the answer says."""
+    try:
+        return parse_asset(path, expected_id, document)
+    except QlikResponseError as error:
+        raise QlikResponseError(
+            f"{error} The change may have been made: read the data asset before making it again.",
+            http_status=error.http_status,
+        ) from None
 
 
 def parse_user(path: str, document: Any) -> dict[str, Any]:

@@ -404,8 +404,22 @@ def test_a_data_asset_without_a_version_is_not_changed(sandbox: Sandbox, client:
 def test_a_data_asset_without_an_id_is_a_clear_error(sandbox: Sandbox, client: QlikCloudClient) -> None:
     sandbox.add_fault(Fault(kind="status", status=200, body={"technicalName": "orders", "version": 1}))
 
-    with pytest.raises(QlikResponseError, match="without 'id'"):
+    with pytest.raises(QlikResponseError, match="without an id"):
         upsert_data_asset(client, {"id": "a1", "name": "n"})
+
+
+def test_a_change_that_is_answered_without_an_id_is_found_made(
+    sandbox: Sandbox, client: QlikCloudClient
+) -> None:
+    sandbox.add_asset("store", id="a1", technicalName="orders", appType="dbt")
+    sandbox.add_fault(Fault(kind="status", method="PATCH", status=200, body={}, when="after"))
+
+    results = [upsert_data_asset(client, {**WISH, "name": "n"}) for _ in range(2)]
+
+    assert [result.action for result in results] == ["updated", "unchanged"]
+    assert results[0].data_asset is not None
+    assert results[0].data_asset.version == 2
+    assert writes(sandbox) == ["PATCH"]
 
 
 # --- many creators at once -------------------------------------------------------------------------------

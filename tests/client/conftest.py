@@ -13,6 +13,7 @@ import pytest
 from airflow_provider_qlik_assets.client import ApiKey, QlikCloudClient
 from airflow_provider_qlik_assets.client.rate_limit_stores.memory import MemoryStore
 from airflow_provider_qlik_assets.sandbox import Sandbox
+from tests.wire import Wire
 
 Connect = Callable[..., QlikCloudClient]
 
@@ -134,3 +135,17 @@ def reply() -> Callable[..., bytes]:
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
     return make
+
+
+@pytest.fixture
+def tenant() -> Iterator[Callable[..., Wire]]:
+    """Start servers: ``tenant(answer)``."""
+    started: list[Wire] = []
+
+    def start(answer: Callable[[int, str], Any]) -> Wire:
+        started.append(Wire(answer))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.close()
