@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -112,10 +111,6 @@ def _parse(entry: Any, data_store_id: str | None) -> tuple[DataAsset | None, lis
         problems.append(f"{', '.join(refused)} cannot be wished: Qlik Cloud sets it")
     if "data_store_info" in asset.model_fields_set and data_store_id not in {None, asset.store_id}:
         problems.append("dataStoreInfo names another data store than data_store_id")
-    try:
-        json.dumps(asset.properties, allow_nan=False)
-    except ValueError:
-        problems.append("properties holds NaN or infinity, which are not JSON")
     try:
         asset = leave_missing_freshness(asset)
     except QlikValidationError as error:

@@ -26,7 +26,7 @@ def parse_json(content: bytes, *, deepest: int = 100, **options: Any) -> Any:
 
     :param content: the text; its size is the caller's to bound.
     :param deepest: how deep arrays and objects may be nested.
-    :param options: passed on to :func:`json.loads`.
+    :param options: passed on to :func:`json.loads`; ``parse_int=int`` keeps large integers as they are.
     :return: numbers and texts as an XCom can hold them: an integer of more than 64 bits is a float, and half
         of a surrogate pair the replacement character.
     :raises TooLargeError: if they are nested deeper, or there are more than 250,000 values, names included;
@@ -41,14 +41,25 @@ def parse_json(content: bytes, *, deepest: int = 100, **options: Any) -> Any:
     steps = map(_STEPS.__getitem__, marks.translate(None, _SEPARATORS))
     if max(accumulate(steps), default=0) > deepest:
         raise TooLargeError(f"it is nested more than {deepest} deep")
+    options = {"parse_int": _parse_int, **options}
     value = json.loads(
-        content.decode("utf-8-sig"),
-        parse_int=_parse_int,
-        parse_float=_parse_float,
-        parse_constant=_refuse_constant,
-        **options,
+        content.decode("utf-8-sig"), parse_float=_parse_float, parse_constant=_refuse_constant, **options
     )
     return _without_surrogates(value) if _SURROGATE.search(content) else value
+
+
+def has_64_bits(number: int) -> bool:
+    """Return whether an XCom can hold an integer."""
+    return -(2**63) <= number < 2**64
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether a text has no half of a surrogate pair, so that an XCom can hold it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _marks(without_escapes: bytes) -> bytes:
@@ -59,7 +70,7 @@ def _marks(without_escapes: bytes) -> bytes:
 
 def _parse_int(text: str) -> int | float:
     number = int(text)
-    return number if -(2**63) <= number < 2**64 else _parse_float(text)
+    return number if has_64_bits(number) else _parse_float(text)
 
 
 def _parse_float(text: str) -> float:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, shorten
 from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
-from airflow_provider_qlik_assets.client.validation import parse_model
+from airflow_provider_qlik_assets.client.validation import parse_model, why_not_kept
 
 VERSION_PATH = "/version"
 
@@ -61,6 +61,8 @@ class JsonPatchOperation(BaseModel):
         needs_value = self.op in {"add", "replace", "test"}
         if needs_value != ("value" in self.model_fields_set):
             raise ValueError(f"{self.op!r} {'needs a' if needs_value else 'takes no'} value")
+        if why := why_not_kept(self.value):
+            raise ValueError(f"the value holds {why}")
         needs_from = self.op in {"move", "copy"}
         if needs_from != (self.from_ is not None):
             raise ValueError(f"{self.op!r} {'needs' if needs_from else 'takes no'} 'from'")

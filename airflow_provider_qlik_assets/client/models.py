@@ -25,7 +25,7 @@ from pydantic.alias_generators import to_camel
 
 from airflow_provider_qlik_assets.client.errors import QlikValidationError
 from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
-from airflow_provider_qlik_assets.client.validation import describe_problems, parse_model
+from airflow_provider_qlik_assets.client.validation import describe_problems, parse_model, why_not_kept
 
 READ_ONLY_FIELDS = frozenset(
     {"tenant_id", "created_by", "created_time", "last_modified_by", "last_modified_time"}
@@ -167,6 +167,11 @@ class DataAsset(_ApiModel):
             problems.append("dataStoreInfo has no id")
         if self.tags is not None and len(set(self.tags)) != len(self.tags):
             problems.append("tags holds a tag twice")
+        problems += [
+            f"{to_camel(field)} holds {why}"
+            for field in type(self).model_fields
+            if (why := why_not_kept(getattr(self, field)))
+        ]
         if problems:
             raise QlikValidationError(f"Invalid data asset: {'; '.join(problems)}.")
 

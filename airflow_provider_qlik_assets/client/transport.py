@@ -28,7 +28,6 @@ from airflow_provider_qlik_assets.client.connections import AnswerDeadline, Dead
 from airflow_provider_qlik_assets.client.errors import (
     QlikApiError,
     QlikResponseError,
-    QlikValidationError,
     shorten,
 )
 from airflow_provider_qlik_assets.client.log import get_logger
@@ -211,14 +210,9 @@ class Transport:
         shown_url = url
         quote: Quote = quote_nothing if request.secret_answer else shorten
         for _ in range(_MOST_REDIRECTS + 1):
-            try:
-                prepared = self._session.prepare_request(
-                    requests.Request(method, url, params=params, json=request.body, auth=auth)
-                )
-            except requests.exceptions.InvalidJSONError:
-                raise QlikValidationError(
-                    f"{method} {shown_url}: the body is not JSON; look for NaN or infinity in 'properties'."
-                ) from None
+            prepared = self._session.prepare_request(
+                requests.Request(method, url, params=params, json=request.body, auth=auth)
+            )
             self._stop_flag.check(not_sent)
             self._limiter.acquire(request.tier)  # a wait ends by the flag, too; a grant is not thrown away
             with AnswerDeadline(sum(self._timeout)) as exchange:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from airflow_provider_qlik_assets.client.bounded_json import has_64_bits, is_unicode
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, shorten
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -58,6 +60,24 @@ def check_id(value: Any) -> str:
     if not value.strip() or value in {".", ".."} or not value.isprintable() or len(value) > 1024:
         raise QlikValidationError(f"{shorten(repr(value), 60)} is not an id.")
     return value
+
+
+def why_not_kept(value: Any) -> str:
+    """Return what in a JSON value would not be read as it was written, or nothing."""
+    left = [value]
+    while left:
+        value = left.pop()
+        if isinstance(value, Mapping):
+            left += [*value, *value.values()]
+        elif isinstance(value, list):
+            left += value
+        elif isinstance(value, str) and not is_unicode(value):
+            return "half of a surrogate pair, which is no text"
+        elif isinstance(value, float) and not math.isfinite(value):
+            return "NaN or infinity, which are not JSON"
+        elif isinstance(value, int) and not has_64_bits(value):
+            return "an integer of more than 64 bits"
+    return ""
 
 
 def comma_separated(what: str, fields: Iterable[str]) -> str:

@@ -70,6 +70,26 @@ def test_running_again_only_lists(sandbox: Sandbox, client: QlikCloudClient) -> 
     assert requests(sandbox) == {"GET": 3}  # two pages, and the first one again
 
 
+def test_running_again_finds_every_number_and_text_again(sandbox: Sandbox, client: QlikCloudClient) -> None:
+    values = [
+        2**64 - 1,
+        -(2**63),
+        2**53 + 1,
+        1e300,
+        1e22,
+        5e-324,
+        -0.0,
+        0.1,
+        True,
+        None,
+        "\U0001f600\0\ufffd",
+    ]
+    entries = [wish("a", properties={"values": values, "\U0001f600": 1.0})]
+    sync_data_assets(client, "store", entries)
+
+    assert actions(sync_data_assets(client, "store", entries)) == {"unchanged": 1}
+
+
 def test_an_update_is_one_request(sandbox: Sandbox, client: QlikCloudClient) -> None:
     entries = wishes(250, name="n", properties={"rows": 1})
     add(sandbox, entries)

@@ -63,6 +63,7 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
         ("c.yaml", "- s3cret: 1\n  s3cret: 2\n", "line 2: a key is there twice in an object"),
         ("c.yaml", "- {<<: {a: s3cret}, <<: {b: 1}}\n", "line 1: a key is there twice in an object"),
         ("c.json", '{"rows": 1e9999}', "malformed: a number is too large, too long or NaN"),
+        ("c.json", '{"rows": -Infinity}', "malformed: a number is too large, too long or NaN"),
         ("c.json", '{"rows": NaN}', "malformed: a number is too large, too long or NaN"),
         ("c.yaml", "- *s3cret\n", "line 1: found undefined alias …"),
         ("c.yaml", "- &s3cret a\n- &s3cret b\n", "line 2: second occurrence"),

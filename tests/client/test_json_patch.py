@@ -80,6 +80,9 @@ def test_a_valid_operation_is_sent_as_it_was_given(operation: Json) -> None:
         (op("move", "/properties/a/b", **{"from": "/properties/a"}), "a value cannot be moved into itself"),
         (op("add", "/name", "a", vaule=1), "unknown field 'vaule' (did you mean 'value'?)"),
         (op("add", "/name", object()), "value: input was not a valid JSON value"),
+        (op("add", "/properties/a", -(2**63) - 1), "the value holds an integer of more than 64 bits"),
+        (op("add", "/properties", {"a": ["\udc00"]}), "the value holds half of a surrogate pair"),
+        (op("add", "/properties", {"a": float("nan")}), "the value holds NaN or infinity"),
         (op("add", 5, "a"), "path: input should be a valid string"),  # type: ignore[arg-type]
     ]
     + [

@@ -447,7 +447,7 @@ def test_netrc_is_ignored(
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_a_body_that_is_no_json_is_not_sent(sandbox: Sandbox, client: QlikCloudClient, number: float) -> None:
-    with pytest.raises(QlikValidationError, match="look for NaN or infinity in 'properties'"):
+    with pytest.raises(QlikValidationError, match="properties holds NaN or infinity, which are not JSON"):
         client.create_data_asset({"technicalName": "a", "appType": "b", "properties": {"x": [number]}})
 
     assert len(sandbox.journal) == 0
