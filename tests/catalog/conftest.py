@@ -18,6 +18,7 @@ import requests
 from airflow_provider_qlik_assets.client import ApiKey, QlikCloudClient
 from airflow_provider_qlik_assets.client.rate_limit_stores.memory import MemoryStore
 from airflow_provider_qlik_assets.sandbox import Sandbox
+from tests.catalog.feeds import Reader
 
 
 class Clock:
@@ -145,3 +146,8 @@ def tenant(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Tenant]:
     finally:
         server.terminate()
         server.wait()
+
+
+@pytest.fixture
+def reader(client: QlikCloudClient, sandbox: Sandbox, clock: Any) -> Reader:
+    return Reader(client, sandbox, clock)
