@@ -5,6 +5,7 @@ The rules of :mod:`.ledger` run as a script inside Redis, by the clock of Redis 
 
 from __future__ import annotations
 
+import math
 import ssl
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ _CONSTANTS = (
 )
 
 
+_NO_REDIS = "what answers is no Redis"
 _REASONS: dict[type[Exception], str] = {
     redis.exceptions.AuthenticationError: "it refuses the credentials, or asks for some",
     redis.exceptions.AuthorizationError: "its user may not do this",
@@ -39,7 +41,7 @@ _REASONS: dict[type[Exception], str] = {
     redis.exceptions.BusyLoadingError: "it is still loading its data",
     redis.exceptions.ReadOnlyError: "it is a replica, which cannot be written to",
     redis.exceptions.TimeoutError: f"no answer within {TIMEOUT_SECONDS:g} s; perhaps it is no Redis",
-    redis.exceptions.InvalidResponse: "what answers is no Redis",
+    redis.exceptions.InvalidResponse: _NO_REDIS,
 }
 
 
@@ -69,8 +71,15 @@ class RedisStore:
 
     def ask(self, key: str, quota: Quota, ticket: int, max_wait: float) -> Answer:
         """See :meth:`.Ledger.ask`."""
-        granted, ticket, delay, pause, penalized = self._call(key, quota, "ask", ticket, max_wait)
-        return Answer(bool(granted), ticket, float(delay), float(pause), bool(penalized))
+        reply = self._call(key, quota, "ask", ticket, max_wait)
+        try:
+            numbers = list(map(float, reply if isinstance(reply, list) else ()))
+            granted, given, delay, pause, penalized = numbers
+            if not all(map(math.isfinite, numbers)):
+                raise ValueError
+        except (TypeError, ValueError, OverflowError):
+            raise StateUnavailableError(self._address, _NO_REDIS) from None
+        return Answer(bool(granted), int(given), delay, pause, bool(penalized))
 
     def leave(self, key: str, quota: Quota, ticket: int) -> None:
         """See :meth:`.Ledger.leave`."""
@@ -90,6 +99,9 @@ class RedisStore:
             return self._run(keys, [operation, quota.permits, repr(quota.window), *arguments])
         except (redis.RedisError, OSError) as error:
             raise StateUnavailableError(self._address, _reason(error)) from error
+        except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError):
+            # What redis-py makes of a reply that Redis would not give.
+            raise StateUnavailableError(self._address, _NO_REDIS) from None
 
 
 def _reason(error: Exception) -> str:

@@ -12,10 +12,12 @@ import time
 
 import pytest
 
+from airflow_provider_qlik_assets.client import ApiKey, QlikCloudClient
 from airflow_provider_qlik_assets.client.host_state import StateUnavailableError
 from airflow_provider_qlik_assets.client.rate_limit_stores import redis as redis_module
 from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import Quota
 from airflow_provider_qlik_assets.client.rate_limit_stores.redis import RedisStore
+from airflow_provider_qlik_assets.sandbox import Sandbox
 
 QUOTA = Quota(permits=5, window=1.5)
 EVER = 1e9
@@ -152,6 +154,46 @@ def test_server_that_is_no_redis_is_named(greeting: bytes, reason: str, key: str
             RedisStore(f"redis://127.0.0.1:{listener.getsockname()[1]}").ask(key, QUOTA, 0, EVER)
         listener.shutdown(socket.SHUT_RDWR)
         thread.join()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"+OK\r\n",
+        b"+HELLO\r\n",
+        b"* OK IMAP4 ready\r\n",
+        b":many\r\n",
+        b"$-7\x1b\r\n",
+        b"*1\r\n" * 5000,
+        b"*5\r\n:0\r\n:1\r\n$3\r\nnan\r\n$3\r\ninf\r\n:0\r\n",
+        b"*5\r\n:0\r\n:1\r\n$3\r\nabc\r\n*0\r\n:0\r\n",
+    ],
+)
+def test_a_client_goes_on_whatever_answers_in_the_place_of_redis(
+    qlik_sandbox: Sandbox, reply: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    def converse(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            while connection.recv(65536):
+                connection.sendall(reply)
+
+    def listen() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=converse, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=listen)
+        thread.start()
+        store = f"redis://127.0.0.1:{listener.getsockname()[1]}"
+        with QlikCloudClient(
+            qlik_sandbox.url, ApiKey(qlik_sandbox.api_key), rate_limit_store=store
+        ) as client:
+            assert client.me()["status"] == "active"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+    assert f"{store} cannot be used: what answers is no Redis" in caplog.text
 
 
 @pytest.mark.parametrize(
