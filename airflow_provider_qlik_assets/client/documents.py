@@ -52,12 +52,19 @@ def parse_page(path: str, document: Any) -> Page:
         if len(data) > MOST_PER_PAGE:
             raise ValueError(f"{len(data)} data assets where {MOST_PER_PAGE} were asked for")
         items = [DataAsset.from_json(item) for item in data]
-        page = Page(items, pages=int(document["pages"]), total=int(document["total"]))
+        page = Page(items, pages=_number(document, "pages"), total=_number(document, "total"))
     except (QlikValidationError, AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise _not_expected(path, "a page of data assets", f": {error}") from None
     if any(asset.id is None for asset in items):
         raise _not_expected(path, "a page of data assets", ": some have no id")
     return page
+
+
+def _number(document: dict[str, Any], name: str) -> int:
+    try:
+        return int(document[name])
+    except ValueError:  # whose text holds a part of the value
+        raise ValueError(f"{name} is no number") from None
 
 
 def _not_expected(path: str, what: str, why: str = "") -> QlikResponseError:

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Self
 
-from airflow_provider_qlik_assets.client.sent_secrets import hide_secrets
+from airflow_provider_qlik_assets.client.sent_secrets import LONGEST_SECRET, hide_secrets
 
 _SHOWN_CHARACTERS = 300
 _MOST_SHOWN_FAILURES = 20
 _LONGEST_MESSAGE = 16_000
-_LONGEST_SEARCHED = 64 * 1024
+# Less than what is read of an error.
+_LONGEST_SEARCHED = 48 * 1024
 _WHITE_SPACE = re.compile(r"\s+")
 # At these, Airflow's UI hides the lines that follow, up to the other one.
 _FOLDING_MARK = re.compile(r"([:#])(:(?:end)?group::|#\[(?:end)?group)", re.IGNORECASE)
@@ -285,7 +286,10 @@ def shorten(text: str, limit: int = _SHOWN_CHARACTERS) -> str:
     the direction of writing and lone surrogates, as an escape sequence; without the secrets that were sent;
     and cut to ``limit`` characters.
     """
-    text = _printable(hide_secrets(text[:_LONGEST_SEARCHED])[: 4 * limit]).strip()
+    hidden = hide_secrets(text[:_LONGEST_SEARCHED])
+    if len(text) > _LONGEST_SEARCHED:
+        hidden = hidden[:-LONGEST_SECRET]  # may end in a part of one, which is not found
+    text = _printable(hidden[: 4 * limit]).strip()
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 

@@ -29,13 +29,14 @@ from airflow_provider_qlik_assets.client.host_state import (
 )
 from airflow_provider_qlik_assets.client.instants import parse_instant
 from airflow_provider_qlik_assets.client.log import get_logger
+from airflow_provider_qlik_assets.client.sent_secrets import LONGEST_SECRET
 
 logger = get_logger(__name__)
 
 # Qlik Cloud's tokens are valid for six hours; one that expires earlier unsaid is renewed on a 401.
 _DEFAULT_LIFETIME_SECONDS = 6 * 3600.0
-# A shorter one would be masked wherever that word is in a log, a longer one fits into no header.
-_TOKEN_LENGTHS = range(16, 16_385)
+# A shorter one would be masked wherever that word is in a log.
+_TOKEN_LENGTHS = range(16, LONGEST_SECRET + 1)
 _LONGEST_LEEWAY_SECONDS = 60.0
 # Another process that takes longer to get one is not waited for; then each gets its own.
 _RENEWAL_TIMEOUT_SECONDS = 15.0

@@ -7,8 +7,11 @@ import itertools
 import json
 import logging
 import pickle
+import re
+import time
 import traceback
 from collections.abc import Callable
+from html.entities import html5
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -28,9 +31,12 @@ Reply = Callable[..., bytes]
 API_KEY = "api-key-1234567890"
 CLIENT_SECRET = 'client/secret "1234567890"+\\<&> ü'
 TOKEN = "token-eyJhbGciOi.1234567890"
+LONG_TOKEN = "eyJhbGciOi" + "".join(f"{number:05}x" for number in range(300))
 ONCE = RetryPolicy(max_retries=0)
 HTML = {"Content-Type": "text/html"}
 JSON_TOKEN = json.dumps({"access_token": TOKEN, "token_type": "Bearer"}).encode()
+
+_HTML_NAMES = {ord(value): f"&{name}" for name, value in html5.items() if len(value) == 1 and name[-1] == ";"}
 
 # What a gateway makes of a text of the request that it shows.
 WRITTEN: dict[str, Callable[[str], str]] = {
@@ -42,6 +48,11 @@ WRITTEN: dict[str, Callable[[str], str]] = {
     "URL in lower case": lambda text: quote(text, safe="").replace("%2F", "%2f"),
     "form": quote_plus,
     "HTML": html.escape,
+    **{
+        f"{name} as numbers": lambda text, form=form: re.sub(r"\W", lambda found: form % ord(found[0]), text)
+        for name, form in {"JSON": r"\u%04x", "HTML": "&#%d;", "hexadecimal HTML": "&#x%02X;"}.items()
+    },
+    "HTML as names": lambda text: text.translate(_HTML_NAMES),
 }
 
 
@@ -71,6 +82,7 @@ def echoes(reply: Reply, text: str) -> dict[str, bytes]:
         "html": reply(f"<pre>{text}".encode(), "403 x", **HTML),
         "cut where it is shown": reply((f"{'x' * 110}{text}" * 50).encode(), "403 x", **HTML),
         "cut after many": reply((text * 500).encode(), "403 x", **HTML),
+        "cut where the search ends": reply(text.encode() * (70_000 // max(1, len(text))), "403 x", **HTML),
         "errors": reply(json.dumps(error).encode(), "400 x"),
         "errors to repeat": reply(json.dumps(error).encode(), "503 x"),
         "status of success": reply(f"<pre>{text}".encode(), **HTML),
@@ -120,16 +132,31 @@ def test_a_client_secret_that_an_answer_repeats_is_not_shown(
     check(shown_by(raised.value, caplog), CLIENT_SECRET, text)
 
 
+@pytest.mark.parametrize("given", [TOKEN, LONG_TOKEN], ids=["short", "long"])
 @pytest.mark.parametrize("place", ECHOES)
 def test_an_access_token_that_an_answer_repeats_is_not_shown(
-    serve: Any, reply: Reply, connect: Any, caplog: pytest.LogCaptureFixture, place: str
+    *, serve: Any, reply: Reply, connect: Any, caplog: pytest.LogCaptureFixture, place: str, given: str
 ) -> None:
-    token = reply(JSON_TOKEN)
-    server = serve(lambda head: token if b"/oauth/token" in head else echoes(reply, TOKEN)[place])
+    token = reply(json.dumps({"access_token": given, "token_type": "Bearer"}).encode())
+    server = serve(lambda head: token if b"/oauth/token" in head else echoes(reply, given)[place])
     client = connect(server.url, OAuthClientSecret("client", CLIENT_SECRET), retry=ONCE)
     with caplog.at_level(logging.DEBUG), pytest.raises(QlikCloudError) as raised:
         list(client.list_data_assets(["s"]))
-    check(shown_by(raised.value, caplog), TOKEN, CLIENT_SECRET)
+    shown = shown_by(raised.value, caplog)
+    check(shown, given, CLIENT_SECRET)
+    assert not re.search(r"\d{5}x\d{5}x", shown)  # nor a part from the middle
+
+
+def test_looking_for_secrets_takes_no_time(serve: Any, reply: Reply, connect: Any) -> None:
+    """Nor does it to prepare for a token of signs that everybody escapes otherwise."""
+    secret, odd = "/client-secret-1", "+/" * 8192
+    token = reply(json.dumps({"access_token": odd, "token_type": "Bearer"}).encode())
+    echo = reply(b"\\" * 60_000 + b"client secret", "403 x", **HTML)
+    server = serve(lambda head: token if b"/oauth/token" in head else echo)
+    began = time.process_time()
+    with pytest.raises(QlikCloudError):
+        connect(server.url, OAuthClientSecret("client", secret), retry=ONCE).me()
+    assert time.process_time() - began < 2
 
 
 TOKEN_ANSWERS: dict[str, Callable[[Reply], bytes]] = {
