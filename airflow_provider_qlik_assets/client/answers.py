@@ -6,6 +6,7 @@ Bodies are unpacked here and not by the HTTP library, of which some versions unp
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import zlib
 from collections.abc import Callable, Iterator
@@ -171,9 +172,15 @@ def read_answer(
         raise _unexpected(f"{method} {url}", status, content_type, content.data, quote)
     try:
         return parse_json(content.data)
-    except ValueError:
+    except (json.JSONDecodeError, UnicodeDecodeError):
         unreadable = _unexpected(f"{method} {url}", status, content_type, content.data, quote)
         raise AttemptFailedError(Failure("the answer was cut short or garbled"), unreadable) from None
+    except ValueError as error:  # another attempt would be answered the same
+        raise QlikResponseError(
+            f"{method} {url} answered {status} with JSON that is not read: {shorten(str(error))}. Check that "
+            "the host is the tenant's own; of large data assets, 'projections' name the fields to read.",
+            http_status=status,
+        ) from None
 
 
 def is_framed_plainly(response: requests.Response) -> bool:

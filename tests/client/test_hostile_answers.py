@@ -203,5 +203,5 @@ def test_json_may_be_nested_100_deep(
     if accepted:
         assert client.me()["text"] == "[[[[{{{{\\"
     else:
-        with pytest.raises(QlikResponseError, match="where JSON was expected"):
+        with pytest.raises(QlikResponseError, match="it is nested more than 100 deep"):
             client.me()
