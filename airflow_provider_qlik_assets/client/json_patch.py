@@ -166,7 +166,7 @@ def effective_operations(
             raise QlikValidationError(
                 f"{operation.op!r} at {shorten(operation.path, 100)} does not fit the data asset: "
                 f"{shorten(str(error))}."
-            ) from error
+            ) from None  # whose text may be the whole document
         if after.get("dataFreshness") is not None:
             after["dataFreshness"] = format_instant(parse_instant(after["dataFreshness"]))
         if any(not same_json(after.get(name), wanted.get(name)) for name in after.keys() | wanted.keys()):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from typing import Any
 
 import pytest
@@ -109,6 +110,14 @@ def test_operation_that_does_not_fit_fails_without_retries(qlik_sandbox: Sandbox
         patch(operations=[{"op": "add", "path": "/properties/keep/deep", "value": 1}])
 
     assert writes(qlik_sandbox) == []
+
+
+def test_a_document_that_an_operation_does_not_fit_is_not_logged(qlik_sandbox: Sandbox) -> None:
+    qlik_sandbox.touch("a", properties={"large": "y" * 100_000})
+    with pytest.raises(AirflowFailException) as caught:
+        patch(operations=[{"op": "add", "path": "/properties/keep/deep", "value": 1}])
+
+    assert len("".join(traceback.format_exception(caught.value))) < 20_000
 
 
 def test_unknown_id_fails_without_retries() -> None:
