@@ -364,6 +364,7 @@ def redis_url(connection: AirflowConnection) -> str:
     credentials = f"{quote(login, safe='')}:{quote(password, safe='')}@" if login or password else ""
     host = connection.host or "localhost"
     host = f"[{host}]" if ":" in host and not host.startswith("[") else host
-    options = {name: extra[name] for name in _REDIS_OPTIONS if secure and name in extra}
+    # Forms leave null or an empty text where nothing is given.
+    options = {name: extra[name] for name in _REDIS_OPTIONS if secure and extra.get(name) not in (None, "")}
     query = f"?{urlencode(options)}" if options else ""
     return f"redis{'s' if secure else ''}://{credentials}{host}:{connection.port or 6379}/{database}{query}"

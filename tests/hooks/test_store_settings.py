@@ -177,6 +177,10 @@ def test_connection_of_the_store(store: str | None, conn_id: str | None) -> None
             "rediss://r:6379/0?ssl_cert_reqs=required&ssl_ca_certs=%2Fca.pem",
         ),
         ({"host": "r", "extra": {"ssl": "false", "ssl_cert_reqs": "none"}}, "redis://r:6379/0"),
+        (
+            {"host": "r", "extra": {"ssl": True, "ssl_cert_reqs": None, "ssl_ca_certs": "", "db": ""}},
+            "rediss://r:6379/0",
+        ),
     ],
 )
 def test_redis_url_of_a_connection(fields: dict[str, Any], url: str) -> None:
