@@ -22,8 +22,6 @@ from collections.abc import Callable
 from typing import Any
 
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from airflow_provider_qlik_assets.client.log import watch_urllib3
 from airflow_provider_qlik_assets.client.sent_secrets import remember_secret
@@ -193,14 +191,6 @@ class _WatchedMixin:
         super().request(*arguments, **options)  # type: ignore[misc]
 
 
-class _WatchedHTTPConnection(_WatchedMixin, HTTPConnection):
-    response_class = _Response
-
-
-class _WatchedHTTPSConnection(_WatchedMixin, HTTPSConnection):
-    response_class = _Response
-
-
 class _WatchedPoolMixin:
     """Take a connection back only once its exchange has found the answer to be in order."""
 
@@ -211,23 +201,27 @@ class _WatchedPoolMixin:
             give_back()
 
 
-class _WatchedHTTPPool(_WatchedPoolMixin, HTTPConnectionPool):
-    ConnectionCls = _WatchedHTTPConnection
+@functools.cache
+def _watched(pool: type[Any]) -> type[Any]:
+    """Return a kind of pool, such as that for a SOCKS proxy, with watched connections."""
+    if issubclass(pool, _WatchedPoolMixin):
+        return pool
+    connection = type("_Watched", (_WatchedMixin, pool.ConnectionCls), {"response_class": _Response})
+    return type("_WatchedPool", (_WatchedPoolMixin, pool), {"ConnectionCls": connection})
 
 
-class _WatchedHTTPSPool(_WatchedPoolMixin, HTTPSConnectionPool):
-    ConnectionCls = _WatchedHTTPSConnection
+def _watch_pools(manager: Any) -> None:
+    pools = manager.pool_classes_by_scheme
+    manager.pool_classes_by_scheme = {scheme: _watched(pool) for scheme, pool in pools.items()}
 
 
 class DeadlineAdapter(HTTPAdapter):
     """Transport adapter whose connections heed :class:`AnswerDeadline`, with or without a proxy."""
 
-    _pools = {"http": _WatchedHTTPPool, "https": _WatchedHTTPSPool}
-
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         """Create the pool manager with watched connections."""
         super().init_poolmanager(*arguments, **options)
-        self.poolmanager.pool_classes_by_scheme = self._pools
+        _watch_pools(self.poolmanager)
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
         """Return the credentials for a proxy, which it may repeat in its answer."""
@@ -239,5 +233,5 @@ class DeadlineAdapter(HTTPAdapter):
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         """Create the pool manager of a proxy with watched connections."""
         manager = super().proxy_manager_for(proxy, **options)
-        manager.pool_classes_by_scheme = self._pools
+        _watch_pools(manager)
         return manager

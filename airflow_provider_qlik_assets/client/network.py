@@ -55,15 +55,23 @@ class Route:
         ours = requests.utils.select_proxy(base_url, dict(given or {}))
         source = "'proxies'" if url == ours else _proxy_variable(urlsplit(base_url).scheme)
         try:
+            # Without a scheme, requests may take what is before the first colon for one.
+            is_read = "://" in url or bool(urllib3.util.parse_url(url).host)
             parts = urllib3.util.parse_url(url if "://" in url else f"http://{url}")
         except urllib3.exceptions.LocationParseError:
-            parts = urllib3.util.Url()
-        unreadable = parts.auth and "://" not in url  # requests takes the user for the scheme
-        if not parts.host or parts.scheme not in _PROXY_SCHEMES or unreadable:
+            is_read, parts = False, urllib3.util.Url()
+        if not is_read or not parts.host or parts.scheme not in _PROXY_SCHEMES:
             raise QlikConfigurationError(
                 f"{source} holds an address that is no proxy: give http://host:port or "
                 "http://user:password@host:port, by scheme of the tenant."
             )
+        if parts.scheme.startswith("socks"):
+            try:
+                import socks  # type: ignore[import-untyped, unused-ignore] # noqa: F401, PLC0415
+            except ImportError:
+                raise QlikConfigurationError(
+                    f"{source} names a SOCKS proxy, which needs another package: pip install PySocks."
+                ) from None
         return cls(base_url, f"{parts.host}:{parts.port}" if parts.port else parts.host, source)
 
     @property

@@ -256,6 +256,35 @@ def test_https_goes_through_a_tunnel_of_the_proxy(connect: Connect, serve: Serve
     assert b"sandbox-key" not in proxy.received[0]
 
 
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+def test_a_socks_proxy_is_used(
+    connect: Connect, serve: Serve, reply: Reply, certify: Certify, scheme: str
+) -> None:
+    def take(sock: socket.socket) -> socket.socket:
+        """Do what a SOCKS proxy does, which is to be the tenant from then on."""
+        sock.recv(3)
+        sock.sendall(b"\x05\x00")
+        asked.append(sock.recv(300))
+        sock.sendall(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x50")
+        return wrap(sock)
+
+    asked: list[bytes] = []
+    bundle, wrap = certify(x509.DNSName("localhost"))
+    proxy = serve(lambda request: reply(ME), wrap=take)
+    proxies = {"https": f"{scheme}://127.0.0.1:{proxy.port}"}
+
+    assert connect("https://localhost:4430", proxies=proxies, verify=str(bundle)).me() == {"id": "me"}
+    assert asked[0].startswith(b"\x05\x01\x00")
+    assert asked[0].endswith((4430).to_bytes(2, "big"))
+
+
+def test_a_socks_proxy_needs_another_package(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "socks", None)
+
+    with pytest.raises(QlikConfigurationError, match=r"'proxies' names a SOCKS proxy, .* install PySocks"):
+        connect("https://t.example", proxies={"https": "socks5://127.0.0.1:1"}).me()
+
+
 @pytest.mark.parametrize("variable", [None, "HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
 def test_a_proxy_that_asks_for_credentials_is_named_and_not_asked_again(
     connect: Connect, serve: Serve, reply: Reply, monkeypatch: pytest.MonkeyPatch, variable: str | None
@@ -306,6 +335,7 @@ def test_the_credentials_of_a_proxy_are_sent_to_it_and_not_shown_if_it_repeats_t
         "http://user:pa55@host:port",
         "http://user:pa55@[::1",
         "user:pa55@host:3128",
+        "localhost:3128",
         "pa55://host",
         "http://",
     ],
