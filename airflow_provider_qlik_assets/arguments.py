@@ -104,7 +104,7 @@ def from_rendered(value: Any, name: str) -> Any:
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise QlikValidationError(
             f"{name} was rendered to text that is not JSON: {shorten(value, 80)!r}. Add the filter tojson to "
             "the template, pass the task's output itself, or set render_template_as_native_obj on the DAG."

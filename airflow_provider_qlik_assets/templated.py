@@ -219,7 +219,7 @@ def _parsed(value: Any) -> Any:
     if isinstance(value, str) and (value.strip().startswith(("[", "{")) or value.strip() == "null"):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
     return value
 

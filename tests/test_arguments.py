@@ -202,7 +202,9 @@ def test_rendered_json_is_parsed(rendered: Any, value: Any) -> None:
     assert from_rendered(rendered, "operations") == value
 
 
-@pytest.mark.parametrize("rendered", ["['a', 'b']", "{'name': None}", "[a, b", "{" * 3, '{"a": 1} x'])
+@pytest.mark.parametrize(
+    "rendered", ["['a', 'b']", "{'name': None}", "[a, b", "{" * 3, '{"a": 1} x', "[" * 100_000]
+)
 def test_what_only_looks_like_json_says_what_to_do(rendered: str) -> None:
     with pytest.raises(
         QlikValidationError, match=r"operations was rendered to text that is not JSON.*tojson"

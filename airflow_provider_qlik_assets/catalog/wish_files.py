@@ -55,7 +55,7 @@ def read_wish_file(path: Path) -> Any:
 
 def _read_json(path: Path, content: bytes) -> Any:
     try:
-        return parse_json(content, deepest=_DEEPEST, object_pairs_hook=_unique, parse_int=int)
+        return parse_json(content, deepest=_DEEPEST, object_pairs_hook=_unique, as_written=True)
     except json.JSONDecodeError as error:
         raise _malformed(path, error.lineno, error.msg) from None
     except (TooLargeError, _RepeatedKeyError) as error:

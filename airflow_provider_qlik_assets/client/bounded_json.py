@@ -21,12 +21,13 @@ class TooLargeError(ValueError):
     """The arrays and objects are nested too deep, or hold too many values."""
 
 
-def parse_json(content: bytes, *, deepest: int = 100, **options: Any) -> Any:
+def parse_json(content: bytes, *, deepest: int = 100, as_written: bool = False, **options: Any) -> Any:
     """Return the value of a JSON text in UTF-8.
 
     :param content: the text; its size is the caller's to bound.
     :param deepest: how deep arrays and objects may be nested.
-    :param options: passed on to :func:`json.loads`; ``parse_int=int`` keeps large integers as they are.
+    :param as_written: whether integers and texts that no XCom can hold are kept as they are.
+    :param options: passed on to :func:`json.loads`.
     :return: numbers and texts as an XCom can hold them: an integer of more than 64 bits is a float, and half
         of a surrogate pair the replacement character.
     :raises TooLargeError: if they are nested deeper, or there are more than 250,000 values, names included;
@@ -41,11 +42,14 @@ def parse_json(content: bytes, *, deepest: int = 100, **options: Any) -> Any:
     steps = map(_STEPS.__getitem__, marks.translate(None, _SEPARATORS))
     if max(accumulate(steps), default=0) > deepest:
         raise TooLargeError(f"it is nested more than {deepest} deep")
-    options = {"parse_int": _parse_int, **options}
     value = json.loads(
-        content.decode("utf-8-sig"), parse_float=_parse_float, parse_constant=_refuse_constant, **options
+        content.decode("utf-8-sig"),
+        parse_int=int if as_written else _parse_int,
+        parse_float=_parse_float,
+        parse_constant=_refuse_constant,
+        **options,
     )
-    return _without_surrogates(value) if _SURROGATE.search(content) else value
+    return value if as_written or not _SURROGATE.search(content) else _without_surrogates(value)
 
 
 def has_64_bits(number: int) -> bool:
@@ -86,7 +90,9 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _without_surrogates(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return (
+            value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        )
     if isinstance(value, list):
         return [_without_surrogates(item) for item in value]
     if isinstance(value, dict):

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik_assets.catalog.wish_files import is_file_name, read_wish_file
+from airflow_provider_qlik_assets.catalog.wishes import parse_wishes
 from airflow_provider_qlik_assets.client import QlikValidationError
 
 ENTRIES = [{"technicalName": "orders", "tags": ["sales"], "properties": {"rows": 5}}]
@@ -237,3 +238,11 @@ def test_a_mapping_that_was_merged_may_be_merged_again(tmp_path: Path) -> None:
     text = "a: &a {x: 1, y: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: *b, x: 3}\n"
 
     assert read_wish_file(write(tmp_path / "c.yaml", text))["c"] == {"x": 3, "y": 1}
+
+
+def test_half_of_a_surrogate_pair_is_refused_as_in_a_list(tmp_path: Path) -> None:
+    text = r'[{"technicalName": "orders", "appType": "x", "description": "\ud83d\ude00 \ud83d"}]'
+    with pytest.raises(
+        QlikValidationError, match=r"entry 0 \('orders'\): description holds half of a surrogate"
+    ):
+        parse_wishes(read_wish_file(write(tmp_path / "c.json", text)), "store")

@@ -122,3 +122,8 @@ def test_dry_run_rendered_to_false_deletes(qlik_sandbox: Sandbox) -> None:
     """The text "False" is true in Python."""
     assert run(Delete, {"x": False}, dry_run="{{ x }}")["dry_run"] is False
     assert "a" not in qlik_sandbox.assets
+
+
+def test_text_that_is_nested_without_end_fails_without_retries() -> None:
+    with pytest.raises(AirflowFailException, match="was rendered to text that is not JSON"):
+        run(Upsert, {"x": "[" * 100_000}, data_asset="{{ x }}")
