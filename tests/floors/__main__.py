@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 # There are wheels of all floors for them.
 PYTHONS = ">=3.11,<3.13"
-TOOLS = ["pytest", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "hypothesis", "cloudpickle"]
+TOOLS = ["pytest", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "hypothesis", "cloudpickle", "pysocks"]
 TESTS = ["tests/client", "tests/sandbox/test_access.py"]
 LONGEST_STEP_SECONDS = 1200
 
