@@ -28,8 +28,14 @@ def parse_asset(path: str, expected_id: str | None, document: Any) -> DataAsset:
 
 
 def parse_written(path: str, expected_id: str | None, document: Any) -> DataAsset:
-    """Return the data asset of the answer to a write, which has been made, whatever the answer says."""
+    """Return the data asset of the answer to a write, which has been made, whatever the answer says.
+
+    By Qlik's schema, the answer need not hold the id; what else it requires tells the answer from another.
+    """
     try:
+        asset = parse_asset(path, None, document)
+        if expected_id is not None and asset.id is None and asset.technical_name and asset.app_type:
+            return asset.model_copy(update={"id": expected_id})
         return parse_asset(path, expected_id, document)
     except QlikResponseError as error:
         raise QlikResponseError(

@@ -178,6 +178,16 @@ def test_a_write_with_an_odd_answer_may_have_been_made(tenant: Any, connect: Con
     assert [number for number, _ in server.requests] == [1, 2]  # no connection was used again
 
 
+def test_a_write_may_be_answered_without_the_id_as_the_schema_allows(tenant: Any, connect: Connect) -> None:
+    server = tenant(lambda count, path: answer({"technicalName": "t", "appType": "x", "version": 2}))
+    client = connect(server.url, retry=ONCE)
+
+    patched = client.patch_data_asset("a", [{"op": "add", "path": "/name", "value": "x"}])
+    updated = client.update_data_asset("a", {"technicalName": "t", "appType": "x", "version": 1})
+
+    assert (patched.id, patched.version) == (updated.id, updated.version) == ("a", 2)
+
+
 @pytest.mark.parametrize("empty", [b"HTTP/1.1 204 No Content\r\n\r\n", answer(b"")], ids=["204", "200"])
 def test_a_write_may_be_answered_by_nothing(tenant: Any, connect: Connect, empty: bytes) -> None:
     server = tenant(lambda count, path: empty if count % 2 else answer({"id": "a", "version": 2}))
