@@ -32,7 +32,7 @@ def test_no_pattern_takes_long(pattern: str) -> None:
     for name in ("a" * 27 + "!", "a" * 255 + "!", "a" * 5_000 + "!"):
         assert not matcher.matches(name)
 
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 15
 
 
 @pytest.mark.parametrize(
@@ -120,4 +120,5 @@ def test_no_pattern_takes_long_to_prepare_or_to_match_once(pattern: str) -> None
         for number in range(10):
             matcher.matches(f"{number}" * 255)
 
-    assert time.process_time() - started < 2
+    # Some 0.3 s of the processor, much more while coverage is measured; without bounds it takes minutes.
+    assert time.process_time() - started < 15
