@@ -31,16 +31,18 @@ def check_store_id(data_store_id: Any) -> str:
     return str(data_store_id)
 
 
-def parse_wishes(entries: Any, data_store_id: str | None) -> list[DataAsset]:
+def parse_wishes(entries: Any, data_store_id: str | None, *, quote: bool = True) -> list[DataAsset]:
     """Return the wished data assets of a data store.
 
     :param entries: data assets, or objects with the API's names or their snake_case forms; ``technicalName``
         and ``appType`` are required. An object with the list in ``data_assets`` is accepted, too; its keys
         that begin with ``x-`` are ignored.
     :param data_store_id: the data store; an entry may leave it out. ``None`` if it is not known yet.
+    :param quote: whether a message may quote technical names, unknown names and instants. Without, it tells
+        the numbers of entries, from 0, and the names of known fields.
     :raises QlikValidationError: naming everything that is wrong in the first 20 entries with mistakes.
     """
-    entries = _as_list(entries)
+    entries = _as_list(entries, quote=quote)
     wishes: list[DataAsset] = []
     problems: list[str] = []
     first_with: dict[str, int] = {}
@@ -49,14 +51,14 @@ def parse_wishes(entries: Any, data_store_id: str | None) -> list[DataAsset]:
         if len(problems) == _MOST_SHOWN_PROBLEMS:
             break
         checked += 1
-        wish, found = _parse(entry, data_store_id)
+        wish, found = _parse(entry, data_store_id, quote=quote)
         name = _name_of(entry)
         if name is not None and name in first_with:
             found.append(f"entry {first_with[name]} has the same technicalName")
         elif name is not None:
             first_with[name] = index
         if found:
-            shown = f" ({shorten(repr(name), 80)})" if name is not None else ""
+            shown = f" ({shorten(repr(name), 80)})" if quote and name is not None else ""
             problems.append(f"entry {index}{shown}: {'; '.join(found)}")
         elif wish is not None:
             wishes.append(wish)
@@ -70,13 +72,13 @@ def parse_wishes(entries: Any, data_store_id: str | None) -> list[DataAsset]:
     return wishes
 
 
-def _as_list(entries: Any) -> list[Any]:
+def _as_list(entries: Any, *, quote: bool) -> list[Any]:
     if isinstance(entries, Mapping) and ENTRIES in entries:
         unknown = [key for key in entries if key != ENTRIES and not str(key).startswith(_IGNORED_PREFIX)]
         if unknown:
+            key = f"the unknown key {shorten(repr(unknown[0]), 60)}" if quote else "an unknown key"
             raise QlikValidationError(
-                f"Beside {ENTRIES} there is the unknown key {shorten(repr(unknown[0]), 60)}; one for anchors "
-                f"begins with {_IGNORED_PREFIX!r}."
+                f"Beside {ENTRIES} there is {key}; one for anchors begins with {_IGNORED_PREFIX!r}."
             )
         entries = entries[ENTRIES]
     if isinstance(entries, (str, bytes, Mapping, DataAsset)) or not isinstance(entries, Iterable):
@@ -97,9 +99,9 @@ def _name_of(entry: Any) -> str | None:
     return name if isinstance(name, str) and name else None
 
 
-def _parse(entry: Any, data_store_id: str | None) -> tuple[DataAsset | None, list[str]]:
+def _parse(entry: Any, data_store_id: str | None, *, quote: bool) -> tuple[DataAsset | None, list[str]]:
     """Return the wish of an entry, if it is one, and what is wrong with it."""
-    asset, problems = _read(entry)
+    asset, problems = _read(entry, quote=quote)
     if asset is None:
         return None, problems
     if asset.technical_name is None:
@@ -114,13 +116,14 @@ def _parse(entry: Any, data_store_id: str | None) -> tuple[DataAsset | None, lis
     try:
         asset = leave_missing_freshness(asset)
     except QlikValidationError as error:
-        problems.append(f"dataFreshness: {str(error).rstrip('.')}")
+        why = str(error).rstrip(".") if quote else "more than a day ahead"
+        problems.append(f"dataFreshness: {why}")
     if data_store_id is not None:
         asset = asset.model_copy(update={"data_store_info": DataStoreInfo(id=data_store_id)})
     return asset, problems
 
 
-def _read(entry: Any) -> tuple[DataAsset | None, list[str]]:
+def _read(entry: Any, *, quote: bool) -> tuple[DataAsset | None, list[str]]:
     """Return the data asset of an entry without the fields that cannot be read, and what is wrong with it."""
     problems: list[str] = []
     if isinstance(entry, DataAsset):
@@ -129,7 +132,7 @@ def _read(entry: Any) -> tuple[DataAsset | None, list[str]]:
         try:
             asset = DataAsset.model_validate(dict(entry))
         except ValidationError as error:
-            problems.append(describe_problems(error, DataAsset))
+            problems.append(describe_problems(error, DataAsset, quote=quote))
             unreadable = {problem["loc"][0] for problem in error.errors() if problem["loc"]}
             rest = {name: value for name, value in entry.items() if name not in unreadable}
             try:

@@ -33,10 +33,14 @@ def parse_model(model: type[Model], value: Mapping[str, Any], what: str) -> Mode
         raise QlikValidationError(f"Invalid {what}: {describe_problems(error, model)}.") from None
 
 
-def describe_problems(error: ValidationError, model: type[BaseModel]) -> str:
-    """Return the problems of a validation error in one line, without the values given."""
+def describe_problems(error: ValidationError, model: type[BaseModel], *, quote: bool = True) -> str:
+    """Return the problems of a validation error in one line.
+
+    :param quote: whether unknown names, and texts that are no instants, may be shown.
+    """
     problems = error.errors(include_input=False, include_url=False)
-    shown = [_describe(problem, model) for problem in problems[:_MOST_SHOWN_PROBLEMS]]
+    describe = _describe if quote else _describe_without_quoting
+    shown = [describe(problem, model) for problem in problems[:_MOST_SHOWN_PROBLEMS]]
     if len(problems) > len(shown):
         shown.append(f"and {len(problems) - len(shown)} more")
     return "; ".join(shown)
@@ -105,6 +109,17 @@ def _describe(problem: Any, model: type[BaseModel]) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     message = shorten(message[:1].lower() + message[1:].rstrip("."))
     return f"{location}: {message}" if location else message
+
+
+def _describe_without_quoting(problem: Any, model: type[BaseModel]) -> str:
+    path = [str(part) for part in problem["loc"]]
+    if problem["type"] == "extra_forbidden":
+        return f"an unknown field{nearest(path[-1], _names(model, path[:-1]))}"
+    message = problem["msg"][:1].lower() + problem["msg"][1:]
+    if problem["type"] == "value_error":  # whose text is our own, with the value
+        message = "not an instant: give a date, a time and an offset from UTC"
+    field = path[0] if path and path[0] in {*model.model_fields, *_names(model, [])} else ""
+    return f"{field}: {message}" if field else message
 
 
 def _names(model: type[BaseModel], path: list[str]) -> list[str]:

@@ -154,7 +154,7 @@ class QlikSyncDataAssetsOperator(QlikOperator):
             looked = f", neither in {' nor in '.join(map(str, folders))}" if not path.is_absolute() else ""
             raise QlikValidationError(f"data_assets names {path}, and there is no such file{looked}.")
         self.log.info("The data assets are wished in %s.", shorten(str(found[0])))
-        return read_wish_file(found[0])
+        return parse_wishes(read_wish_file(found[0]), self.data_store_id, quote=False)
 
     def _folders(self, context: Context) -> list[Path]:
         """Return the folders that a relative path may be relative to, where they are on this worker."""

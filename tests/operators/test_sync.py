@@ -309,21 +309,44 @@ def test_a_path_from_a_template(qlik_sandbox: Sandbox, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- {technicalName: orders, appType: airflow, nmae: n}", "unknown field 'nmae'"),
-        ("orders: {appType: airflow}", "data_assets is a list of data assets"),
-        ("- [", "malformed at line"),
+        (
+            "- {technicalName: s3cret, appType: a}\n- {nmae: s3cret}",
+            r"entry 1: an unknown field \(did you mean 'name'",
+        ),
+        ("- s3cret: x", "entry 0: an unknown field"),
+        ("- s3cret", "entry 0: a data asset is an object"),
+        ("s3cret: {appType: airflow}", "data_assets is a list of data assets"),
+        ("s3cret: 1\ndata_assets: []", "Beside data_assets there is an unknown key"),
+        ("- {technicalName: s3cret}", "entry 0: appType is missing"),
+        ("- {technicalName: [s3cret], appType: a}", "entry 0: technicalName: input should be a valid string"),
+        ("- {technicalName: t, appType: a, dataFreshness: s3cret}", "entry 0: dataFreshness: not an instant"),
+        ("- {technicalName: t, appType: a, dataFreshness: '9999-01-01T00:00:00Z'}", "more than a day ahead"),
+        ("- {technicalName: t, appType: a, dataStoreInfo: {s3cret: 1}}", "an unknown field"),
+        (
+            "- {technicalName: t, appType: a, tags: {s3cret: 1}}",
+            "entry 0: tags: input should be a valid list",
+        ),
+        (
+            "- {technicalName: t, appType: a, properties: {s3cret: 2026-01-01}}",
+            "properties: input was not a valid",
+        ),
+        ("- {technicalName: t, appType: a, properties: {s3cret: .nan}}", "properties holds NaN"),
+        ("- &a {technicalName: s3cret, appType: a}\n- *a", "entry 1: entry 0 has the same technicalName"),
+        ("- [s3cret", "malformed at line"),
         ("", "data_assets is a list of data assets"),
     ],
 )
-def test_a_wrong_file_fails_without_retries(
+def test_a_wrong_file_fails_without_retries_and_is_not_quoted(
     qlik_sandbox: Sandbox, folder: Path, text: str, message: str
 ) -> None:
     (folder / "sales.yaml").write_text(text)
 
-    with pytest.raises(AirflowFailException, match=message):
+    with pytest.raises(AirflowFailException, match=message) as raised:
         sync("sales.yaml")
 
     assert not qlik_sandbox.journal.requests()
+    assert "s3cret" not in str(raised.value)
+    assert "9999" not in str(raised.value)
 
 
 def test_a_file_that_is_not_there_says_where_it_was_looked_for(folder: Path) -> None:
