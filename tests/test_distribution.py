@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = "airflow_provider_qlik_assets"
 # Besides Python modules.
-_DATA = {f"{PACKAGE}/py.typed", f"{PACKAGE}/client/rate_limit_stores/ledger.lua"}
+_DATA = {f"{PACKAGE}/py.typed", f"{PACKAGE}/client/rate_limit/ledger.lua"}
 
 
 @pytest.fixture(scope="module")

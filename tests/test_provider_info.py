@@ -14,8 +14,8 @@ import pytest
 from airflow.providers_manager import ProvidersManager, _create_provider_info_schema_validator
 from packaging.utils import canonicalize_name
 
-from airflow_provider_qlik_assets.client.rate_limit import RateLimits
-from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import MAX_PERMITS
+from airflow_provider_qlik_assets.client.rate_limit.ledger import MAX_PERMITS
+from airflow_provider_qlik_assets.client.rate_limit.limiter import RateLimits
 from airflow_provider_qlik_assets.client.retry import RetryPolicy
 from airflow_provider_qlik_assets.hooks.fields import EXTRA_FIELDS, FIELDS_BY_NAME, ExtraField
 from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook

@@ -10,7 +10,7 @@ from airflow_provider_qlik_assets.catalog.progress import Progress
 from airflow_provider_qlik_assets.catalog.workers import Breaker, Workers
 from airflow_provider_qlik_assets.client.errors import QlikCloudError, QlikPartialFailureError
 from airflow_provider_qlik_assets.client.log import get_logger
-from airflow_provider_qlik_assets.client.rate_limit import Tier
+from airflow_provider_qlik_assets.client.rate_limit.limiter import Tier
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.catalog.results import Result

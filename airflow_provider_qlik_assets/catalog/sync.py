@@ -36,7 +36,7 @@ from airflow_provider_qlik_assets.client.errors import (
 )
 from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.models import DataAsset
-from airflow_provider_qlik_assets.client.rate_limit import Tier
+from airflow_provider_qlik_assets.client.rate_limit.limiter import Tier
 from airflow_provider_qlik_assets.client.retry import outcome_is_unknown
 
 if TYPE_CHECKING:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     )
     from airflow_provider_qlik_assets.client.json_patch import JsonPatchOperation
     from airflow_provider_qlik_assets.client.models import DataAsset, DataStoreInfo
-    from airflow_provider_qlik_assets.client.rate_limit import RateLimiter, RateLimits, Tier
+    from airflow_provider_qlik_assets.client.rate_limit.limiter import RateLimiter, RateLimits, Tier
     from airflow_provider_qlik_assets.client.retry import RetryPolicy
 
 __all__ = [

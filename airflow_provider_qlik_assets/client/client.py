@@ -39,13 +39,14 @@ from airflow_provider_qlik_assets.client.json_patch import (
 )
 from airflow_provider_qlik_assets.client.models import DataAsset
 from airflow_provider_qlik_assets.client.paging import MOST_PER_PAGE, Page, ReadPage, listing
-from airflow_provider_qlik_assets.client.rate_limit import (
+from airflow_provider_qlik_assets.client.rate_limit.limiter import (
     DEFAULT_MAX_WAIT_SECONDS,
     RateLimiter,
     RateLimits,
     Tier,
 )
-from airflow_provider_qlik_assets.client.rate_limit_stores import Store, open_store
+from airflow_provider_qlik_assets.client.rate_limit.open_store import open_store
+from airflow_provider_qlik_assets.client.rate_limit.store import Store
 from airflow_provider_qlik_assets.client.retry import RetryPolicy
 from airflow_provider_qlik_assets.client.stopping import StopFlag
 from airflow_provider_qlik_assets.client.transport import Answer, Request, Transport

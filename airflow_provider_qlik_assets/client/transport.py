@@ -37,7 +37,7 @@ from airflow_provider_qlik_assets.client.network import (
     check_verify,
     warn_of_unverified_certificates,
 )
-from airflow_provider_qlik_assets.client.rate_limit import RateLimiter, Tier
+from airflow_provider_qlik_assets.client.rate_limit.limiter import RateLimiter, Tier
 from airflow_provider_qlik_assets.client.retry import Failure, RetryPolicy
 from airflow_provider_qlik_assets.client.sent_secrets import hide_secrets
 from airflow_provider_qlik_assets.client.stopping import StopFlag

@@ -22,7 +22,7 @@ from airflow_provider_qlik_assets._compat import (
 from airflow_provider_qlik_assets.catalog.results import count_actions
 from airflow_provider_qlik_assets.client.errors import one_line, shorten
 from airflow_provider_qlik_assets.client.host_state import StateUnavailableError
-from airflow_provider_qlik_assets.client.rate_limit_stores import check_store, open_store
+from airflow_provider_qlik_assets.client.rate_limit.open_store import check_store, open_store
 from airflow_provider_qlik_assets.client.sent_secrets import remember_secret
 from airflow_provider_qlik_assets.client.stopping import StopFlag
 from airflow_provider_qlik_assets.hooks.fields import (

@@ -29,9 +29,9 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from airflow_provider_qlik_assets.client.rate_limit import RateLimiter, RateLimits, Tier
-from airflow_provider_qlik_assets.client.rate_limit_stores import open_store
-from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import MAX_PERMITS
+from airflow_provider_qlik_assets.client.rate_limit.ledger import MAX_PERMITS
+from airflow_provider_qlik_assets.client.rate_limit.limiter import RateLimiter, RateLimits, Tier
+from airflow_provider_qlik_assets.client.rate_limit.open_store import open_store
 
 PROCESSES = 50
 FREE = RateLimits(tier2_limit=MAX_PERMITS, window=30.0)

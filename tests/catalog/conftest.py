@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from airflow_provider_qlik_assets.client import ApiKey, QlikCloudClient
-from airflow_provider_qlik_assets.client.rate_limit_stores.memory import MemoryStore
+from airflow_provider_qlik_assets.client.rate_limit.memory import MemoryStore
 from airflow_provider_qlik_assets.sandbox import Sandbox
 from tests.catalog.feeds import Reader
 

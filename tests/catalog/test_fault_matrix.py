@@ -28,7 +28,7 @@ from airflow_provider_qlik_assets.client import (
     QlikCloudError,
     RetryPolicy,
 )
-from airflow_provider_qlik_assets.client.rate_limit_stores.memory import MemoryStore
+from airflow_provider_qlik_assets.client.rate_limit.memory import MemoryStore
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
 
 INSTANT = "2026-02-03T04:05:06.000Z"

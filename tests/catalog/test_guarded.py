@@ -19,7 +19,7 @@ from airflow_provider_qlik_assets.client import (
     QlikServerError,
 )
 from airflow_provider_qlik_assets.client.json_patch import JsonPatchOperation
-from airflow_provider_qlik_assets.client.rate_limit_stores.memory import MemoryStore
+from airflow_provider_qlik_assets.client.rate_limit.memory import MemoryStore
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
 
 NAME = JsonPatchOperation(op="add", path="/name", value="wished")

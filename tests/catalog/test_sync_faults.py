@@ -22,7 +22,7 @@ from airflow_provider_qlik_assets.client import (
     QlikServerError,
     RateLimits,
 )
-from airflow_provider_qlik_assets.client.rate_limit_stores.memory import MemoryStore
+from airflow_provider_qlik_assets.client.rate_limit.memory import MemoryStore
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
 
 Connect = Callable[..., QlikCloudClient]

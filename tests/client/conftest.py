@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik_assets.client import ApiKey, QlikCloudClient
-from airflow_provider_qlik_assets.client.rate_limit_stores.memory import MemoryStore
+from airflow_provider_qlik_assets.client.rate_limit.memory import MemoryStore
 from airflow_provider_qlik_assets.sandbox import Sandbox
 from tests.wire import Wire
 

@@ -30,7 +30,7 @@ Connect = Callable[..., QlikCloudClient]
 CLIENT = """
 import resource, sys, time
 from airflow_provider_qlik_assets.client import ApiKey, QlikCloudClient, QlikCloudError, RetryPolicy
-from airflow_provider_qlik_assets.client.rate_limit_stores.memory import MemoryStore
+from airflow_provider_qlik_assets.client.rate_limit.memory import MemoryStore
 client = QlikCloudClient(
     sys.argv[1], ApiKey("key"), rate_limit_store=MemoryStore(), retry=RetryPolicy(max_retries=0)
 )

@@ -14,7 +14,7 @@ from airflow_provider_qlik_assets.client import (
     QlikStoppedError,
     RateLimits,
 )
-from airflow_provider_qlik_assets.client.rate_limit_stores.memory import MemoryStore
+from airflow_provider_qlik_assets.client.rate_limit.memory import MemoryStore
 from airflow_provider_qlik_assets.client.stopping import StopFlag
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
 

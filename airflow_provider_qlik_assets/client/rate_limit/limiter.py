@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 from airflow_provider_qlik_assets.client.errors import QlikConfigurationError, QlikRateLimitError
 from airflow_provider_qlik_assets.client.log import get_logger
-from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import MAX_PERMITS, Answer, Quota
-from airflow_provider_qlik_assets.client.rate_limit_stores.store import Store
+from airflow_provider_qlik_assets.client.rate_limit.ledger import MAX_PERMITS, Answer, Quota
+from airflow_provider_qlik_assets.client.rate_limit.store import Store
 
 logger = get_logger(__name__)
 
@@ -79,7 +79,7 @@ class RateLimiter:
 
     One limiter may be used by any number of threads, and after a fork by the child too.
 
-    :param store: where the quota is kept (see :func:`.rate_limit_stores.open_store`).
+    :param store: where the quota is kept (see :func:`.open_store`).
     :param tenant: host name of the tenant.
     :param identity: digest that tells the user of the credentials from others; never a secret.
     :param limits: the limits of that user.

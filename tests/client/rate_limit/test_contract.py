@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import MAX_QUEUE, Quota
+from airflow_provider_qlik_assets.client.rate_limit.ledger import MAX_QUEUE, Quota
 
 QUOTA = Quota(permits=5, window=60.0)
 EVER = 1e9

@@ -8,9 +8,9 @@ import pickle
 import pytest
 
 from airflow_provider_qlik_assets.client.errors import QlikConfigurationError, QlikRateLimitError
-from airflow_provider_qlik_assets.client.rate_limit import RateLimiter, RateLimits, Tier
-from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import Quota
-from airflow_provider_qlik_assets.client.rate_limit_stores.memory import MemoryStore
+from airflow_provider_qlik_assets.client.rate_limit.ledger import Quota
+from airflow_provider_qlik_assets.client.rate_limit.limiter import RateLimiter, RateLimits, Tier
+from airflow_provider_qlik_assets.client.rate_limit.memory import MemoryStore
 
 LIMITS = RateLimits(tier1_limit=10, tier2_limit=3, window=100.0)  # 9 and 2 permits in 101 s
 

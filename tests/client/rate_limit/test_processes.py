@@ -18,9 +18,9 @@ from typing import NamedTuple
 import pytest
 
 from airflow_provider_qlik_assets.client.host_state import locked
-from airflow_provider_qlik_assets.client.rate_limit import RateLimits, Tier
-from airflow_provider_qlik_assets.client.rate_limit_stores.file import FileStore
-from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import MAX_PERMITS
+from airflow_provider_qlik_assets.client.rate_limit.file import FileStore
+from airflow_provider_qlik_assets.client.rate_limit.ledger import MAX_PERMITS
+from airflow_provider_qlik_assets.client.rate_limit.limiter import RateLimits, Tier
 
 WORKER = Path(__file__).with_name("worker.py")
 LIMITS = RateLimits(tier2_limit=50, window=1.5)

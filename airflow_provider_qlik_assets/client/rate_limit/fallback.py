@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from airflow_provider_qlik_assets.client.host_state import StateUnavailableError
 from airflow_provider_qlik_assets.client.log import get_logger
-from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import Answer, Quota
-from airflow_provider_qlik_assets.client.rate_limit_stores.store import Store
+from airflow_provider_qlik_assets.client.rate_limit.ledger import Answer, Quota
+from airflow_provider_qlik_assets.client.rate_limit.store import Store
 
 logger = get_logger(__name__)
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_qlik_assets.client.host_state import StateUnavailableError, locked
-from airflow_provider_qlik_assets.client.rate_limit_stores import file as file_module
-from airflow_provider_qlik_assets.client.rate_limit_stores.file import FileStore
-from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import Quota
+from airflow_provider_qlik_assets.client.rate_limit import file as file_module
+from airflow_provider_qlik_assets.client.rate_limit.file import FileStore
+from airflow_provider_qlik_assets.client.rate_limit.ledger import Quota
 
 QUOTA = Quota(permits=5, window=60.0)
 EVER = 1e9

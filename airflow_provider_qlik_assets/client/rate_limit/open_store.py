@@ -1,4 +1,4 @@
-"""Where the quota is kept: in memory, in files of this host, or in Redis."""
+"""Open the store that a URL names: memory, files of this host, or Redis."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from airflow_provider_qlik_assets.client.errors import QlikConfigurationError
 from airflow_provider_qlik_assets.client.host_state import StateUnavailableError, default_state_directory
-from airflow_provider_qlik_assets.client.rate_limit_stores.fallback import FallbackStore
-from airflow_provider_qlik_assets.client.rate_limit_stores.file import FileStore
-from airflow_provider_qlik_assets.client.rate_limit_stores.memory import MemoryStore
-from airflow_provider_qlik_assets.client.rate_limit_stores.store import Store
+from airflow_provider_qlik_assets.client.rate_limit.fallback import FallbackStore
+from airflow_provider_qlik_assets.client.rate_limit.file import FileStore
+from airflow_provider_qlik_assets.client.rate_limit.memory import MemoryStore
+from airflow_provider_qlik_assets.client.rate_limit.store import Store
 
 _TLS_OPTIONS = {"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"}
-
-__all__ = ["Store", "check_store", "open_store"]
 
 
 def open_store(url: str | None = None) -> Store:
@@ -95,7 +93,7 @@ def _file_store(directory: Path) -> Store:
 @functools.cache
 def _redis_store(url: str) -> Store:
     try:
-        from airflow_provider_qlik_assets.client.rate_limit_stores.redis import RedisStore  # noqa: PLC0415
+        from airflow_provider_qlik_assets.client.rate_limit.redis import RedisStore  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if error.name != "redis":
             raise

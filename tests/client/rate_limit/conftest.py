@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from airflow_provider_qlik_assets.client.rate_limit_stores.file import FileStore
-from airflow_provider_qlik_assets.client.rate_limit_stores.memory import MemoryStore
-from airflow_provider_qlik_assets.client.rate_limit_stores.redis import RedisStore
+from airflow_provider_qlik_assets.client.rate_limit.file import FileStore
+from airflow_provider_qlik_assets.client.rate_limit.memory import MemoryStore
+from airflow_provider_qlik_assets.client.rate_limit.redis import RedisStore
 
 _LONGEST_REAL_WINDOW_SECONDS = 2
 

@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from airflow_provider_qlik_assets.client.host_state import StateUnavailableError
-from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import (
+from airflow_provider_qlik_assets.client.rate_limit.ledger import (
     GRACES_PER_WINDOW,
     MAX_QUEUE,
     PAUSES_PER_WINDOW,

@@ -16,8 +16,8 @@ from collections.abc import Callable
 
 import pytest
 
-from airflow_provider_qlik_assets.client.rate_limit import RateLimits, Tier
-from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import MAX_PERMITS, Ledger
+from airflow_provider_qlik_assets.client.rate_limit.ledger import MAX_PERMITS, Ledger
+from airflow_provider_qlik_assets.client.rate_limit.limiter import RateLimits, Tier
 
 LIMIT = 500
 WINDOW = 300.0

@@ -9,8 +9,8 @@ from array import array
 from collections.abc import Callable
 from typing import TypeVar
 
-from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import MAX_PERMITS, Ledger, Quota
-from airflow_provider_qlik_assets.client.rate_limit_stores.ledger_store import LedgerStore
+from airflow_provider_qlik_assets.client.rate_limit.ledger import MAX_PERMITS, Ledger, Quota
+from airflow_provider_qlik_assets.client.rate_limit.ledger_store import LedgerStore
 
 _T = TypeVar("_T")
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_qlik_assets.client.host_state import StateUnavailableError
-from airflow_provider_qlik_assets.client.rate_limit import RateLimiter, Tier
-from airflow_provider_qlik_assets.client.rate_limit_stores import check_store
-from airflow_provider_qlik_assets.client.rate_limit_stores.fallback import FallbackStore
-from airflow_provider_qlik_assets.client.rate_limit_stores.file import FileStore
-from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import Quota
-from airflow_provider_qlik_assets.client.rate_limit_stores.memory import MemoryStore
-from airflow_provider_qlik_assets.client.rate_limit_stores.redis import RedisStore
+from airflow_provider_qlik_assets.client.rate_limit.fallback import FallbackStore
+from airflow_provider_qlik_assets.client.rate_limit.file import FileStore
+from airflow_provider_qlik_assets.client.rate_limit.ledger import Quota
+from airflow_provider_qlik_assets.client.rate_limit.limiter import RateLimiter, Tier
+from airflow_provider_qlik_assets.client.rate_limit.memory import MemoryStore
+from airflow_provider_qlik_assets.client.rate_limit.open_store import check_store
+from airflow_provider_qlik_assets.client.rate_limit.redis import RedisStore
 
 QUOTA = Quota(permits=5, window=60.0)
 SPACING = 12.0

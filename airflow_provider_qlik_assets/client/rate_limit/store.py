@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import Answer, Quota
+from airflow_provider_qlik_assets.client.rate_limit.ledger import Answer, Quota
 
 
 class Store(Protocol):

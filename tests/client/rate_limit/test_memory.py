@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import Quota
-from airflow_provider_qlik_assets.client.rate_limit_stores.memory import MemoryStore
+from airflow_provider_qlik_assets.client.rate_limit.ledger import Quota
+from airflow_provider_qlik_assets.client.rate_limit.memory import MemoryStore
 
 QUOTA = Quota(permits=200, window=3600.0)
 

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_qlik_assets.client import rate_limit_stores
 from airflow_provider_qlik_assets.client.errors import QlikConfigurationError
-from airflow_provider_qlik_assets.client.rate_limit_stores import open_store
-from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import Quota
+from airflow_provider_qlik_assets.client.rate_limit.ledger import Quota
+from airflow_provider_qlik_assets.client.rate_limit.open_store import open_store
 
 QUOTA = Quota(permits=5, window=60.0)
 
@@ -89,7 +88,7 @@ def test_clients_of_a_process_share_a_store(url: str) -> None:
 
 
 def test_missing_redis_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, f"{rate_limit_stores.__name__}.redis", raising=False)
+    monkeypatch.delitem(sys.modules, "airflow_provider_qlik_assets.client.rate_limit.redis", raising=False)
     monkeypatch.setitem(sys.modules, "redis", None)
 
     with pytest.raises(QlikConfigurationError, match=r"airflow-provider-qlik-assets\[redis\]"):

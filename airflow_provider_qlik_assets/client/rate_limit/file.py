@@ -21,8 +21,8 @@ from typing import TypeVar
 
 from airflow_provider_qlik_assets.client.host_state import StateUnavailableError, locked, private_directory
 from airflow_provider_qlik_assets.client.log import get_logger
-from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import MAX_PERMITS, MAX_QUEUE, Ledger, Quota
-from airflow_provider_qlik_assets.client.rate_limit_stores.ledger_store import LedgerStore
+from airflow_provider_qlik_assets.client.rate_limit.ledger import MAX_PERMITS, MAX_QUEUE, Ledger, Quota
+from airflow_provider_qlik_assets.client.rate_limit.ledger_store import LedgerStore
 
 logger = get_logger(__name__)
 

@@ -14,9 +14,9 @@ import pytest
 
 from airflow_provider_qlik_assets.client import ApiKey, QlikCloudClient
 from airflow_provider_qlik_assets.client.host_state import StateUnavailableError
-from airflow_provider_qlik_assets.client.rate_limit_stores import redis as redis_module
-from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import Quota
-from airflow_provider_qlik_assets.client.rate_limit_stores.redis import RedisStore
+from airflow_provider_qlik_assets.client.rate_limit import redis as redis_module
+from airflow_provider_qlik_assets.client.rate_limit.ledger import Quota
+from airflow_provider_qlik_assets.client.rate_limit.redis import RedisStore
 from airflow_provider_qlik_assets.sandbox import Sandbox
 
 QUOTA = Quota(permits=5, window=1.5)

@@ -15,8 +15,8 @@ import sys
 import time
 from pathlib import Path
 
-from airflow_provider_qlik_assets.client.rate_limit import RateLimiter, RateLimits, Tier
-from airflow_provider_qlik_assets.client.rate_limit_stores import open_store
+from airflow_provider_qlik_assets.client.rate_limit.limiter import RateLimiter, RateLimits, Tier
+from airflow_provider_qlik_assets.client.rate_limit.open_store import open_store
 
 
 def send(config: dict) -> None:

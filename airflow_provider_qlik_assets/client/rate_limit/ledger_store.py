@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TypeVar
 
-from airflow_provider_qlik_assets.client.rate_limit_stores.ledger import Answer, Ledger, Quota
+from airflow_provider_qlik_assets.client.rate_limit.ledger import Answer, Ledger, Quota
 
 _T = TypeVar("_T")
 

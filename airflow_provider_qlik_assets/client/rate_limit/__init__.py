@@ -1,0 +1,1 @@
+"""The rate limit: asks a quota that all who share a user of the tenant share, and waits for its turn."""
