@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
 from airflow_provider_qlik_assets.sandbox.errors import SandboxError
-from airflow_provider_qlik_assets.sandbox.exchange import Answer
+from airflow_provider_qlik_assets.sandbox.exchange import Reply
 from airflow_provider_qlik_assets.sandbox.wire import Receive, Scope, Send
 
 CONTROL_PATH = "/sandbox"
@@ -34,7 +34,7 @@ class Access:
         try:
             self._check(scope)
         except SandboxError as refused:
-            answer = Answer.json(refused.status, refused.body, {**refused.headers, "connection": "close"})
+            answer = Reply.json(refused.status, refused.body, {**refused.headers, "connection": "close"})
             await send(
                 {"type": "http.response.start", "status": answer.status, "headers": answer.raw_headers()}
             )

@@ -11,13 +11,14 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from airflow_provider_qlik_assets.sandbox import documents, openapi, paging
+from airflow_provider_qlik_assets.sandbox.documents import Document
 from airflow_provider_qlik_assets.sandbox.errors import SandboxError, error_body
 from airflow_provider_qlik_assets.sandbox.exchange import JSON, Exchange, dumps
 from airflow_provider_qlik_assets.sandbox.gateway import TOKEN_PATH
 from airflow_provider_qlik_assets.sandbox.identity import User
 from airflow_provider_qlik_assets.sandbox.openapi import in_path, listing, projections, reference, takes
 from airflow_provider_qlik_assets.sandbox.patching import OPERATION_MODELS
-from airflow_provider_qlik_assets.sandbox.tenant import ASSET, STORE, Document, Kind, Tenant
+from airflow_provider_qlik_assets.sandbox.tenant import ASSET, STORE, Kind, Tenant
 
 ASSETS = "/api/v1/data-assets"
 STORES = "/api/v1/data-stores"

@@ -1,7 +1,7 @@
 """The control API under ``/sandbox``: what the Python class offers, for other processes."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import unquote
 
 from fastapi import Depends, FastAPI, HTTPException, Query
@@ -10,6 +10,7 @@ from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from airflow_provider_qlik_assets.sandbox.api import refused
+from airflow_provider_qlik_assets.sandbox.documents import Document
 from airflow_provider_qlik_assets.sandbox.errors import SandboxError
 from airflow_provider_qlik_assets.sandbox.faults import Fault
 from airflow_provider_qlik_assets.sandbox.identity import FULL_ACCESS
@@ -18,7 +19,6 @@ from airflow_provider_qlik_assets.sandbox.settings import SandboxSettings
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.sandbox.server import Sandbox
 
-Document = dict[str, Any]
 
 # Swagger UI must not send descriptions to the validator of its makers.
 DOCUMENTATION = {"validatorUrl": None}

@@ -10,6 +10,9 @@ from pydantic.alias_generators import to_camel
 
 from airflow_provider_qlik_assets.sandbox.errors import SandboxError
 
+Document = dict[str, Any]
+"""A data asset or a data store, by the names of the API."""
+
 _RFC_3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ]([01]\d|2[0-3])(:[0-5]\d:)([0-5]\d|60)(?:\.(\d+))?"
     r"([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",

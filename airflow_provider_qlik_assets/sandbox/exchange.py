@@ -66,7 +66,7 @@ class Exchange:
 
 
 @dataclass
-class Answer:
+class Reply:
     """A complete HTTP answer.
 
     :param headers: without ``content-length``.
@@ -77,12 +77,12 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def json(cls, status: int, value: Any, headers: dict[str, str] | None = None) -> "Answer":
+    def json(cls, status: int, value: Any, headers: dict[str, str] | None = None) -> "Reply":
         """Build an answer with a JSON body."""
         return cls(status, dumps(value), {"content-type": JSON, **(headers or {})})
 
     @classmethod
-    def error(cls, status: int, *details: str, headers: dict[str, str] | None = None) -> "Answer":
+    def error(cls, status: int, *details: str, headers: dict[str, str] | None = None) -> "Reply":
         """Build an error answer in Qlik's shape."""
         return cls.json(status, error_body(status, *details), headers)
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qsl
 
 from airflow_provider_qlik_assets.sandbox.errors import SandboxError
-from airflow_provider_qlik_assets.sandbox.exchange import Answer, Exchange, dumps
+from airflow_provider_qlik_assets.sandbox.exchange import Exchange, Reply, dumps
 from airflow_provider_qlik_assets.sandbox.faults import Fault, Faults
 from airflow_provider_qlik_assets.sandbox.journal import Journal, JournalEntry, without_secrets
 from airflow_provider_qlik_assets.sandbox.tenant import Tenant
@@ -66,7 +66,7 @@ class Gateway:
         try:
             self._admit(entry, exchange)
         except SandboxError as refused:
-            answer: Answer | None = Answer.json(refused.status, refused.body, refused.headers)
+            answer: Reply | None = Reply.json(refused.status, refused.body, refused.headers)
         else:
             fault = self._faults.take(method, path)
             if fault is None:
@@ -103,9 +103,9 @@ class Gateway:
         if entry.tier == 2 and not exchange.user.may_write:
             raise SandboxError(403, "The user may read only.")
 
-    async def _handled(self, scope: Scope) -> Answer:
+    async def _handled(self, scope: Scope) -> Reply:
         """Return what the API answers."""
-        answer = Answer(500)
+        answer = Reply(500)
         parts = []
 
         async def nothing_more() -> Message:
@@ -126,12 +126,12 @@ class Gateway:
         answer.body = b"".join(parts)
         return answer
 
-    async def _fail(self, fault: Fault, entry: JournalEntry, scope: Scope, receive: Receive) -> Answer | None:
+    async def _fail(self, fault: Fault, entry: JournalEntry, scope: Scope, receive: Receive) -> Reply | None:
         """Apply a fault and return the answer that is left to send, if any."""
         needs_answer = fault.kind in ("delay", "truncate", "content_type", "drip")
         if fault.kind == "delay" and fault.when == "before":
             await asyncio.sleep(fault.seconds)
-        answer = await self._handled(scope) if needs_answer or fault.when == "after" else Answer(500)
+        answer = await self._handled(scope) if needs_answer or fault.when == "after" else Reply(500)
         wire = Wire(scope, receive)
         match fault.kind:
             case "drop":
@@ -155,26 +155,26 @@ class Gateway:
                 exchange: Exchange = scope["sandbox.exchange"]
                 with self._tenant.lock:
                     self._tenant.identity.revoke(exchange.authorization)
-                return Answer.error(401, "The token was revoked.")
+                return Reply.error(401, "The token was revoked.")
             case _:
                 return _made_up(fault)
         return None
 
 
-def _made_up(fault: Fault) -> Answer:
+def _made_up(fault: Fault) -> Reply:
     """Build the answer of a fault that does not depend on the request."""
     match fault.kind:
         case "html":
             status = fault.status or 200
-            answer = Answer(status, _HTML.format(status=status).encode(), {"content-type": "text/html"})
+            answer = Reply(status, _HTML.format(status=status).encode(), {"content-type": "text/html"})
         case "oversize":
-            answer = Answer(
+            answer = Reply(
                 fault.status or 200, dumps("x" * (fault.size - 2)), {"content-type": "application/json"}
             )
         case "redirect":
-            answer = Answer(fault.status or 302, headers={"location": str(fault.location)})
+            answer = Reply(fault.status or 302, headers={"location": str(fault.location)})
         case _:
-            answer = Answer.error(fault.status or 500)
+            answer = Reply.error(fault.status or 500)
     body = fault.body_bytes()
     if body is not None:
         answer.body = body

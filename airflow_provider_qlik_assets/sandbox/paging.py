@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+from airflow_provider_qlik_assets.sandbox.documents import Document
 from airflow_provider_qlik_assets.sandbox.errors import SandboxError
 from airflow_provider_qlik_assets.sandbox.settings import SandboxSettings
 
@@ -14,8 +15,6 @@ LARGEST_NUMBER = 999_999_999
 #: Lists and objects have no order.
 UNSORTABLE = frozenset({"tags", "properties", "dataStoreInfo"})
 _UNDOCUMENTED = ("sandboxInternal", {"shard": 7})
-
-Document = Mapping[str, Any]
 
 
 def projected(text: str | None, fields: Sequence[str], settings: SandboxSettings) -> tuple[str, ...] | None:

@@ -10,7 +10,7 @@ from airflow_provider_qlik_assets.sandbox.settings import SandboxSettings
 _TENANT = ""
 
 
-class Quota:
+class RequestQuota:
     """Counts requests and refuses those over the limit. Not thread-safe: the tenant's lock guards it.
 
     :param settings: limits and window, read at each request.

@@ -15,13 +15,14 @@ from fastapi_offline import FastAPIOffline
 from airflow_provider_qlik_assets.sandbox.access import CONTROL_PATH, Access
 from airflow_provider_qlik_assets.sandbox.api import Endpoints
 from airflow_provider_qlik_assets.sandbox.control import DOCUMENTATION, control_api
+from airflow_provider_qlik_assets.sandbox.documents import Document
 from airflow_provider_qlik_assets.sandbox.faults import Fault, Faults
 from airflow_provider_qlik_assets.sandbox.gateway import Gateway
 from airflow_provider_qlik_assets.sandbox.identity import FULL_ACCESS
 from airflow_provider_qlik_assets.sandbox.journal import Journal
 from airflow_provider_qlik_assets.sandbox.openapi import describe
 from airflow_provider_qlik_assets.sandbox.settings import SandboxSettings
-from airflow_provider_qlik_assets.sandbox.tenant import ASSET, STORE, Document, Tenant
+from airflow_provider_qlik_assets.sandbox.tenant import ASSET, STORE, Tenant
 from airflow_provider_qlik_assets.sandbox.wire import TransportProtocol
 
 _HOST = "127.0.0.1"

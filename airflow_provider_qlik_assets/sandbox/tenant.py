@@ -12,13 +12,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from airflow_provider_qlik_assets.sandbox import documents
+from airflow_provider_qlik_assets.sandbox.documents import Document
 from airflow_provider_qlik_assets.sandbox.errors import SandboxError
 from airflow_provider_qlik_assets.sandbox.identity import TENANT_ID, Identity, User
 from airflow_provider_qlik_assets.sandbox.patching import patched
-from airflow_provider_qlik_assets.sandbox.quota import Quota
+from airflow_provider_qlik_assets.sandbox.quota import RequestQuota
 from airflow_provider_qlik_assets.sandbox.settings import SandboxSettings
-
-Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Tenant:
         self.settings = settings
         self.lock = threading.RLock()
         self.identity = Identity(settings, clock)
-        self.quota = Quota(settings, clock)
+        self.quota = RequestQuota(settings, clock)
         self._documents: dict[Kind, dict[str, Document]] = {ASSET: {}, STORE: {}}
         self._names: dict[tuple[str, str], set[str]] = {}
         self._sorted: dict[tuple[Any, ...], list[Document]] = {}

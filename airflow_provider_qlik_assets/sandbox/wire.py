@@ -9,7 +9,7 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from airflow_provider_qlik_assets.sandbox.exchange import Answer
+from airflow_provider_qlik_assets.sandbox.exchange import Reply
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -51,13 +51,13 @@ class Wire:
         self._transport.abort()
         await self._closed()
 
-    async def truncate(self, answer: Answer) -> None:
+    async def truncate(self, answer: Reply) -> None:
         """Promise the whole body, send half of it and close."""
         half = answer.body[: len(answer.body) // 2]
         self._transport.write(_head(answer) + half)
         await self.drop()
 
-    async def drip(self, answer: Answer, part: str, seconds: float) -> None:
+    async def drip(self, answer: Reply, part: str, seconds: float) -> None:
         """Send the head or the body byte by byte and close."""
         head, body = _head(answer), answer.body
         if part == "body":
@@ -76,7 +76,7 @@ class Wire:
             pass
 
 
-def _head(answer: Answer) -> bytes:
+def _head(answer: Reply) -> bytes:
     lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}"]
     lines += [f"{name}: {value}" for name, value in answer.headers.items()]
     lines += [f"content-length: {len(answer.body)}"] if answer.has_body else []

@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from airflow_provider_qlik_assets.sandbox import Sandbox, SandboxSettings
-from airflow_provider_qlik_assets.sandbox.quota import Quota
+from airflow_provider_qlik_assets.sandbox.quota import RequestQuota
 
 
 class Clock:
@@ -18,10 +18,10 @@ class Clock:
         return self.now
 
 
-def quota(**settings: Any) -> tuple[Quota, Clock]:
+def quota(**settings: Any) -> tuple[RequestQuota, Clock]:
     clock = Clock()
     settings = {"tier1_limit": 4, "tier2_limit": 2, "window_seconds": 10, **settings}
-    return Quota(SandboxSettings(**settings), clock), clock
+    return RequestQuota(SandboxSettings(**settings), clock), clock
 
 
 def test_the_documented_limits_are_the_default() -> None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from airflow_provider_qlik_assets.client.host_state import StateUnavailableError
 from airflow_provider_qlik_assets.client.log import get_logger
-from airflow_provider_qlik_assets.client.rate_limit.ledger import Answer, Quota
+from airflow_provider_qlik_assets.client.rate_limit.ledger import Decision, Quota
 from airflow_provider_qlik_assets.client.rate_limit.store import Store
 
 logger = get_logger(__name__)
@@ -52,7 +52,7 @@ class FallbackStore:
             self._retry_at = self._clock() + _RETRY_SECONDS
             raise
 
-    def ask(self, key: str, quota: Quota, ticket: int, max_wait: float) -> Answer:
+    def ask(self, key: str, quota: Quota, ticket: int, max_wait: float) -> Decision:
         """See :meth:`.Store.ask`."""
         return self._apply(key, quota, lambda store: store.ask(key, quota, ticket, max_wait))
 

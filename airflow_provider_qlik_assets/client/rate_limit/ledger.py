@@ -35,7 +35,7 @@ class Quota:
     window: float
 
 
-class Answer(NamedTuple):
+class Decision(NamedTuple):
     """What a store says to somebody who wants to send a request.
 
     :param granted: whether he may send it now.
@@ -93,7 +93,7 @@ class Ledger:
     learned: float = 0.0
     penalty_count: int = -1
 
-    def ask(self, clock: float, quota: Quota, ticket: int, max_wait: float) -> Answer:
+    def ask(self, clock: float, quota: Quota, ticket: int, max_wait: float) -> Decision:
         """Give a grant, or a place in the queue, or neither if the wait would exceed ``max_wait`` seconds.
 
         :param clock: present time of the outer clock in seconds.
@@ -115,19 +115,19 @@ class Ledger:
         delay = max(0.0, ready - now)
         if delay > max_wait:
             queue.pop(ticket, None)
-            return Answer(granted=False, delay=delay, penalized=penalized)
+            return Decision(granted=False, delay=delay, penalized=penalized)
         if delay == 0.0:
             queue.pop(ticket, None)
             self.times[self.count % MAX_PERMITS] = now
             self.count += 1
             self.newest = now
-            return Answer(granted=True)
+            return Decision(granted=True)
         if not ticket:
             self.tickets = ticket = self.tickets + 1
         pause = min(delay, quota.window / PAUSES_PER_WINDOW)
         if ticket in queue or len(queue) < MAX_QUEUE:
             queue[ticket] = now + pause
-        return Answer(granted=False, ticket=ticket, delay=delay, pause=pause, penalized=penalized)
+        return Decision(granted=False, ticket=ticket, delay=delay, pause=pause, penalized=penalized)
 
     def leave(self, ticket: int) -> None:
         """Give a place in the queue back."""

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TypeVar
 
-from airflow_provider_qlik_assets.client.rate_limit.ledger import Answer, Ledger, Quota
+from airflow_provider_qlik_assets.client.rate_limit.ledger import Decision, Ledger, Quota
 
 _T = TypeVar("_T")
 
@@ -25,7 +25,7 @@ class LedgerStore(ABC):
     def _apply(self, key: str, quota: Quota, operation: Callable[[Ledger], _T]) -> _T:
         """Return the result of an operation on the ledger, which nobody else uses meanwhile."""
 
-    def ask(self, key: str, quota: Quota, ticket: int, max_wait: float) -> Answer:
+    def ask(self, key: str, quota: Quota, ticket: int, max_wait: float) -> Decision:
         """See :meth:`.Ledger.ask`."""
         return self._apply(key, quota, lambda ledger: ledger.ask(self._clock(), quota, ticket, max_wait))
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from airflow_provider_qlik_assets.client.errors import QlikConfigurationError, QlikRateLimitError
 from airflow_provider_qlik_assets.client.log import get_logger
-from airflow_provider_qlik_assets.client.rate_limit.ledger import MAX_PERMITS, Answer, Quota
+from airflow_provider_qlik_assets.client.rate_limit.ledger import MAX_PERMITS, Decision, Quota
 from airflow_provider_qlik_assets.client.rate_limit.store import Store
 
 logger = get_logger(__name__)
@@ -122,26 +122,26 @@ class RateLimiter:
         """
         key, quota = self._shared[tier]
         longest = self._max_wait if max_wait is None else max_wait
-        answer = self._store.ask(key, quota, 0, longest)
-        if answer.granted:
+        decision = self._store.ask(key, quota, 0, longest)
+        if decision.granted:
             return 0.0
         start = self._clock()
-        ticket = answer.ticket
+        ticket = decision.ticket
         if ticket:
-            level = logging.INFO if answer.delay >= _SHORTEST_NEWS_SECONDS else logging.DEBUG
-            logger.log(level, "Waiting about %.1f s: %s.", answer.delay, self._why(tier, answer))
+            level = logging.INFO if decision.delay >= _SHORTEST_NEWS_SECONDS else logging.DEBUG
+            logger.log(level, "Waiting about %.1f s: %s.", decision.delay, self._why(tier, decision))
         try:
             while ticket:
-                self._sleep(answer.pause)
+                self._sleep(decision.pause)
                 left = longest - (self._clock() - start)
-                answer = self._store.ask(key, quota, ticket, max(0.0, left))
-                if answer.granted:
+                decision = self._store.ask(key, quota, ticket, max(0.0, left))
+                if decision.granted:
                     return self._clock() - start
-                ticket = answer.ticket
+                ticket = decision.ticket
         except BaseException:
             self._store.leave(key, quota, ticket)
             raise
-        raise QlikRateLimitError.not_sent(self._why(tier, answer), answer.delay)
+        raise QlikRateLimitError.not_sent(self._why(tier, decision), decision.delay)
 
     def penalize(self, tier: Tier, retry_after: float) -> None:
         """Take note of a 429: everybody who shares the quota waits, and sends less for a while.
@@ -165,7 +165,7 @@ class RateLimiter:
         first = self._store.ask(key, quota, 0, -1.0).delay
         return first + (max(1, requests) - 1) // quota.permits * quota.window
 
-    def _why(self, tier: Tier, answer: Answer) -> str:
-        if answer.penalized:
+    def _why(self, tier: Tier, decision: Decision) -> str:
+        if decision.penalized:
             return f"Qlik Cloud answered 429 to requests of tier {tier:d} to {self._tenant}"
         return f"the quota of tier {tier:d} of {self._tenant} is used up"

@@ -21,7 +21,7 @@ from airflow_provider_qlik_assets.client.rate_limit.ledger import (
     MAX_QUEUE,
     PAUSES_PER_WINDOW,
     RECOVERY_WINDOWS,
-    Answer,
+    Decision,
     Quota,
 )
 
@@ -69,7 +69,7 @@ class RedisStore:
     def __str__(self) -> str:
         return self._address
 
-    def ask(self, key: str, quota: Quota, ticket: int, max_wait: float) -> Answer:
+    def ask(self, key: str, quota: Quota, ticket: int, max_wait: float) -> Decision:
         """See :meth:`.Ledger.ask`."""
         reply = self._call(key, quota, "ask", ticket, max_wait)
         try:
@@ -79,7 +79,7 @@ class RedisStore:
                 raise ValueError
         except (TypeError, ValueError, OverflowError):
             raise StateUnavailableError(self._address, _NO_REDIS) from None
-        return Answer(bool(granted), int(given), delay, pause, bool(penalized))
+        return Decision(bool(granted), int(given), delay, pause, bool(penalized))
 
     def leave(self, key: str, quota: Quota, ticket: int) -> None:
         """See :meth:`.Ledger.leave`."""

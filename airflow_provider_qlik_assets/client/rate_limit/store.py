@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from airflow_provider_qlik_assets.client.rate_limit.ledger import Answer, Quota
+from airflow_provider_qlik_assets.client.rate_limit.ledger import Decision, Quota
 
 
 class Store(Protocol):
@@ -13,7 +13,7 @@ class Store(Protocol):
     Every method raises :class:`.StateUnavailableError` while the store is away.
     """
 
-    def ask(self, key: str, quota: Quota, ticket: int, max_wait: float) -> Answer:
+    def ask(self, key: str, quota: Quota, ticket: int, max_wait: float) -> Decision:
         """Give a grant, a place in the queue, or neither if the wait would exceed ``max_wait`` seconds."""
         ...
 
