@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow_provider_qlik_assets.catalog.guarded import change
+from airflow_provider_qlik_assets.catalog.compare_and_set import change
 from airflow_provider_qlik_assets.catalog.overlay import overlay
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.client.errors import QlikConflictError, QlikValidationError

@@ -23,7 +23,7 @@ from airflow_provider_qlik_assets.catalog.clean_up import (
     check_undated,
     clean_up_data_assets,
 )
-from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
+from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.operators.base import QlikOperator
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from airflow_provider_qlik_assets.arguments import (
     plain,
 )
 from airflow_provider_qlik_assets.catalog.deletion import delete_by_id
+from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.freshness import set_data_freshness_by_id
-from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.patch import check_patch, patch_data_asset
 from airflow_provider_qlik_assets.catalog.upsert import IfExists, check_upsert, upsert_data_asset
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, first_few

@@ -19,11 +19,11 @@ from airflow_provider_qlik_assets.arguments import (
     is_known,
     plain,
 )
-from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
+from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.results import summary_of_rows
-from airflow_provider_qlik_assets.catalog.sync import Sync
-from airflow_provider_qlik_assets.catalog.wish_files import SUFFIXES, is_file_name, read_wish_file
-from airflow_provider_qlik_assets.catalog.wishes import check_store_id, parse_wishes
+from airflow_provider_qlik_assets.catalog.sync.apply import Sync
+from airflow_provider_qlik_assets.catalog.sync.desired import check_store_id, parse_wishes
+from airflow_provider_qlik_assets.catalog.sync.desired_files import SUFFIXES, is_file_name, read_wish_file
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, shorten
 from airflow_provider_qlik_assets.operators.base import QlikOperator
 

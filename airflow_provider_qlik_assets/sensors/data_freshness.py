@@ -32,13 +32,6 @@ from airflow_provider_qlik_assets.arguments import (
     check_when_parsed,
 )
 from airflow_provider_qlik_assets.catalog.deletion import check_ids
-from airflow_provider_qlik_assets.catalog.waiting import (
-    MISSING_ADVICE,
-    Freshness,
-    FreshnessCondition,
-    check_match,
-    waiting_result,
-)
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
     QlikNotFoundError,
@@ -53,6 +46,13 @@ from airflow_provider_qlik_assets.client.stopping import StopFlag
 from airflow_provider_qlik_assets.failures import is_permanent, permanent_errors_fail_the_task
 from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik_assets.templated import TemplatedArguments
+from airflow_provider_qlik_assets.watching.condition import (
+    MISSING_ADVICE,
+    Freshness,
+    FreshnessCondition,
+    check_match,
+    waiting_result,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets._compat import Context

@@ -18,16 +18,7 @@ from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_qlik_assets._compat import BaseEventTrigger
 from airflow_provider_qlik_assets.arguments import as_seconds
-from airflow_provider_qlik_assets.catalog.changes import ALL_STORES, Interest, Snapshot
 from airflow_provider_qlik_assets.catalog.deletion import check_ids
-from airflow_provider_qlik_assets.catalog.edges import FreshnessEdges
-from airflow_provider_qlik_assets.catalog.waiting import (
-    MISSING_ADVICE,
-    Freshness,
-    FreshnessCondition,
-    freshness_to_json,
-    waiting_result,
-)
 from airflow_provider_qlik_assets.client.errors import QlikNotFoundError, QlikValidationError
 from airflow_provider_qlik_assets.client.instants import parse_instant
 from airflow_provider_qlik_assets.triggers.freshness_memory import FreshnessMemory
@@ -38,6 +29,15 @@ from airflow_provider_qlik_assets.triggers.shared_feed import (
     Subscription,
     subscribe,
 )
+from airflow_provider_qlik_assets.watching.condition import (
+    MISSING_ADVICE,
+    Freshness,
+    FreshnessCondition,
+    freshness_to_json,
+    waiting_result,
+)
+from airflow_provider_qlik_assets.watching.edges import FreshnessEdges
+from airflow_provider_qlik_assets.watching.feed import ALL_STORES, Interest, Snapshot
 
 AIRFLOW_3 = not airflow_version.startswith("2.")
 # Until then the triggerer has written an event to Airflow's database.

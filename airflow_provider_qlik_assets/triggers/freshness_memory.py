@@ -14,9 +14,9 @@ from hashlib import sha256
 from typing import Any
 from zlib import crc32
 
-from airflow_provider_qlik_assets.catalog.edges import FreshnessEdges
 from airflow_provider_qlik_assets.client.errors import shorten
 from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
+from airflow_provider_qlik_assets.watching.edges import FreshnessEdges
 
 # Airflow asks for values below 64 KB; so they suffice for some 15,000 data assets.
 _PARTS = 16
@@ -25,7 +25,7 @@ _FIRST_PAUSE_SECONDS = 1.0
 
 
 class FreshnessMemory:
-    """Keep what :class:`~airflow_provider_qlik_assets.catalog.edges.FreshnessEdges` has seen.
+    """Keep what :class:`~airflow_provider_qlik_assets.watching.edges.FreshnessEdges` has seen.
 
     :param store: Airflow's state store of the one asset that is watched; ``None`` keeps nothing.
     :param qlik_conn_id: the connection of the watcher.

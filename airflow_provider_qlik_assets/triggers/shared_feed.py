@@ -19,11 +19,11 @@ from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
 
-from airflow_provider_qlik_assets.catalog.changes import ChangeFeed, Interest, Snapshot
 from airflow_provider_qlik_assets.client.errors import QlikApiError, QlikCloudError, QlikRateLimitError
 from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.failures import describe, is_permanent
 from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook
+from airflow_provider_qlik_assets.watching.feed import ChangeFeed, Interest, Snapshot
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client import QlikCloudClient

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik_assets.catalog.clean_up import CleanUpRules, clean_up_data_assets
-from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
+from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.client import (
     ApiKey,
     DataAsset,

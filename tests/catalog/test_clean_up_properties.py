@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_qlik_assets.catalog.clean_up import CleanUpRules, clean_up_data_assets
-from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
+from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.client import ApiKey, QlikCloudClient, QlikValidationError
 from airflow_provider_qlik_assets.sandbox import Sandbox
 

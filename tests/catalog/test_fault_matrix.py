@@ -20,7 +20,7 @@ from airflow_provider_qlik_assets.catalog import (
     upsert_data_asset,
 )
 from airflow_provider_qlik_assets.catalog.clean_up import CleanUpRules, clean_up_data_assets
-from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
+from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.client import (
     ApiKey,
     OAuthClientSecret,
@@ -297,5 +297,5 @@ def test_a_revoked_api_key_ends_in_an_error(
     before = qlik_sandbox.assets
     qlik_sandbox.add_fault(Fault(kind="revoke_token", method="POST"))
     with pytest.raises(QlikCloudError, match="Check the API key"):
-        upsert(connect(ApiKey(qlik_sandbox.api_key)), store_id, "fresh")
+        upsert(connect(auth=ApiKey(qlik_sandbox.api_key)), store_id, "fresh")
     assert qlik_sandbox.assets == before

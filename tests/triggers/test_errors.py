@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik_assets.catalog.waiting import Freshness
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
 from airflow_provider_qlik_assets.triggers.data_freshness import QlikDataFreshnessTrigger
+from airflow_provider_qlik_assets.watching.condition import Freshness
 
 MakeTrigger = Callable[..., QlikDataFreshnessTrigger]
 Run = Callable[..., Any]

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_qlik_assets.catalog.recent import STATE_FIELDS, AssetState, Watermark, is_in_order
 from airflow_provider_qlik_assets.client.errors import (
     QlikApiError,
     QlikBadRequestError,
@@ -25,7 +24,9 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikPermissionError,
 )
 from airflow_provider_qlik_assets.client.log import get_logger
+from airflow_provider_qlik_assets.client.newest_first import Watermark, is_newest_first
 from airflow_provider_qlik_assets.client.paging import NewsCheck
+from airflow_provider_qlik_assets.watching.state import STATE_FIELDS, AssetState
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client.client import QlikCloudClient
@@ -172,7 +173,7 @@ class ChangeFeed:
             states = [AssetState.of(asset) for asset in page.items]
             self._pages = page.pages
             if not self._is_sorted(client, stores, states):
-                self._refuse("sort", "The tenant ignores by what data assets are to be sorted")
+                self._refuse("sort", "The tenant ignores the `sort` parameter")
                 return False
             if number == 0 and states:
                 newest = max(filter(None, (states[0].modified, newest)))
@@ -180,7 +181,7 @@ class ChangeFeed:
             stood_still &= page.total >= total
             total = page.total
             may_go_on = mark.started and states and number + 1 < page.pages
-            goes_on = may_go_on and (mark.is_above(states[-1]) or self._is_new(states[-1]))
+            goes_on = may_go_on and (mark.is_above(states[-1].modified) or self._is_new(states[-1]))
             if self._expected_total is not None:
                 self._expected_total += sum(self._is_created(state) for state in states)
             self._take(states)
@@ -201,20 +202,21 @@ class ChangeFeed:
 
         Data assets that nobody modified since they were created may be in order without any sorting.
         """
-        if not is_in_order(states):
+        modified = [state.modified for state in states]
+        if not is_newest_first(modified):
             return False
         if self._order_is_proven or self._pages <= 1 or not states:
             return True
         page = client.read_page(stores, projections=STATE_FIELDS, sort=[_OLDEST_FIRST])
-        oldest = [AssetState.of(asset) for asset in page.items]
-        self._order_is_proven = states[0].modified != oldest[0].modified
-        return is_in_order(oldest[::-1]) and is_in_order([states[-1], oldest[0]])
+        oldest = [asset.last_modified_time for asset in page.items]
+        self._order_is_proven = modified[0] != oldest[0]
+        return is_newest_first(oldest[::-1]) and is_newest_first([modified[-1], oldest[0]])
 
     def _is_new(self, state: AssetState) -> bool:
         return self._states.get(state.id) != state
 
     def _is_created(self, state: AssetState) -> bool:
-        return state.id not in self._states and self._watermark.is_created_after(state)
+        return state.id not in self._states and self._watermark.is_before(state.created)
 
     def _take(self, states: Iterable[AssetState]) -> None:
         for state in states:

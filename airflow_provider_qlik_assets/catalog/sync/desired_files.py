@@ -78,7 +78,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _read_yaml(path: Path, text: str) -> Any:
     # Only where a file is read: it is expensive to import.
-    from airflow_provider_qlik_assets.catalog.bounded_yaml import (  # noqa: PLC0415
+    from airflow_provider_qlik_assets.catalog.sync.bounded_yaml import (  # noqa: PLC0415
         MalformedYamlError,
         parse_yaml,
     )

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_qlik_assets.catalog.recent import AssetState, is_in_order
 from airflow_provider_qlik_assets.client.instants import parse_instant
+from airflow_provider_qlik_assets.watching.state import AssetState
 
 
 def state(version: int | None, second: int | None) -> AssetState:
@@ -35,20 +35,3 @@ def test_what_comes_from_a_replica_that_lags_behind_is_older(
 
 def test_nothing_is_older_than_nothing() -> None:
     assert not state(1, 1).is_older_than(None)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "in_order"),
-    [
-        ([], True),
-        ([1], True),
-        ([2, 1], True),
-        ([2, 2], True),
-        ([1, 2], False),
-        ([3, 1, 2], False),
-        ([None], False),
-        ([2, None], False),
-    ],
-)
-def test_order(seconds: list[int | None], in_order: bool) -> None:
-    assert is_in_order([state(1, second) for second in seconds]) is in_order

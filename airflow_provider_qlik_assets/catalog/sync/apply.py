@@ -16,15 +16,15 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from airflow_provider_qlik_assets.catalog.compare_and_set import change
 from airflow_provider_qlik_assets.catalog.creation import id_of, is_as_created, new_document
 from airflow_provider_qlik_assets.catalog.deletion import delete_listed
-from airflow_provider_qlik_assets.catalog.guarded import change
-from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
+from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.overlay import overlay
-from airflow_provider_qlik_assets.catalog.plan import Plan, make_plan
 from airflow_provider_qlik_assets.catalog.progress import Progress
 from airflow_provider_qlik_assets.catalog.results import Result
-from airflow_provider_qlik_assets.catalog.wishes import check_store_id, parse_wishes
+from airflow_provider_qlik_assets.catalog.sync.desired import check_store_id, parse_wishes
+from airflow_provider_qlik_assets.catalog.sync.plan import Plan, make_plan
 from airflow_provider_qlik_assets.catalog.workers import ENDING, Breaker, Workers
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
@@ -64,7 +64,7 @@ class Sync:
 
     :param client: the client; writes are sent by several threads.
     :param data_store_id: the data store.
-    :param data_assets: see :func:`~airflow_provider_qlik_assets.catalog.wishes.parse_wishes`.
+    :param data_assets: see :func:`~airflow_provider_qlik_assets.catalog.sync.desired.parse_wishes`.
     :param delete_unlisted: whether to delete the data assets that are not wished.
     :param guards: which of these survive, and how many may be deleted.
     :param own: ids by technical name of the data assets that an earlier part of the same work has created.

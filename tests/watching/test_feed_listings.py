@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_qlik_assets.client.instants import format_instant
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
-from tests.catalog.feeds import OLD, Reader, seed
+from tests.watching.feeds import OLD, Reader, seed
 
 NEW = "2026-02-01T00:00:00.000Z"
 NEWER = "2026-03-01T00:00:00.000Z"
@@ -73,7 +73,7 @@ def test_where_the_tenant_does_not_sort_the_cheaper_way_is_taken(
 
     assert max(requests[1:]) <= min(wanted, 11)
     assert reader.freshness()[ids[1]] == NEW
-    told = [record for record in caplog.records if record.name.endswith("catalog.changes")]
+    told = [record for record in caplog.records if record.name.endswith("watching.feed")]
     assert ["sort" in record.message for record in told] == [True]
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pendulum
 
-from airflow_provider_qlik_assets.catalog.changes import ALL_STORES, Snapshot
-from airflow_provider_qlik_assets.catalog.recent import AssetState
 from airflow_provider_qlik_assets.client.errors import QlikNotFoundError
 from airflow_provider_qlik_assets.client.instants import format_instant
+from airflow_provider_qlik_assets.watching.feed import ALL_STORES, Snapshot
+from airflow_provider_qlik_assets.watching.state import AssetState
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
+from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.client import DataAsset, QlikValidationError
 
 

@@ -7,14 +7,14 @@ from typing import Any
 import pendulum
 import pytest
 
-from airflow_provider_qlik_assets.catalog.waiting import (
-    FreshnessCondition,
-    freshness_to_json,
-)
 from airflow_provider_qlik_assets.client import QlikCloudClient
 from airflow_provider_qlik_assets.client.auth import ApiKey
 from airflow_provider_qlik_assets.client.errors import QlikNotFoundError, QlikValidationError
 from airflow_provider_qlik_assets.sandbox import Sandbox
+from airflow_provider_qlik_assets.watching.condition import (
+    FreshnessCondition,
+    freshness_to_json,
+)
 
 SINCE = "2026-01-31T06:30:00Z"
 EARLIER = pendulum.datetime(2026, 1, 31, 6, 29, 59, 999_000)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_qlik_assets.catalog.changes import ChangeFeed, Interest, Snapshot
 from airflow_provider_qlik_assets.client import QlikCloudClient
 from airflow_provider_qlik_assets.client.instants import format_instant
 from airflow_provider_qlik_assets.sandbox import Sandbox
+from airflow_provider_qlik_assets.watching.feed import ChangeFeed, Interest, Snapshot
 
 OLD = "2026-01-01T00:00:00.000Z"
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
-from airflow_provider_qlik_assets.catalog.plan import Plan, make_plan
-from airflow_provider_qlik_assets.catalog.wishes import parse_wishes
+from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
+from airflow_provider_qlik_assets.catalog.sync.desired import parse_wishes
+from airflow_provider_qlik_assets.catalog.sync.plan import Plan, make_plan
 from airflow_provider_qlik_assets.client import DataAsset
 
 

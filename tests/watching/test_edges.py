@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik_assets.catalog.changes import Snapshot
-from airflow_provider_qlik_assets.catalog.edges import FreshnessEdges
-from airflow_provider_qlik_assets.catalog.recent import AssetState
 from airflow_provider_qlik_assets.client import QlikApiError, QlikNotFoundError, QlikPermissionError
 from airflow_provider_qlik_assets.client.instants import parse_instant
+from airflow_provider_qlik_assets.watching.edges import FreshnessEdges
+from airflow_provider_qlik_assets.watching.feed import Snapshot
+from airflow_provider_qlik_assets.watching.state import AssetState
 
 OLD = "2026-01-01T00:00:00.000Z"
 NEW = "2026-02-01T00:00:00.000Z"

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik_assets.catalog.wish_files import is_file_name, read_wish_file
-from airflow_provider_qlik_assets.catalog.wishes import parse_wishes
+from airflow_provider_qlik_assets.catalog.sync.desired import parse_wishes
+from airflow_provider_qlik_assets.catalog.sync.desired_files import is_file_name, read_wish_file
 from airflow_provider_qlik_assets.client import QlikValidationError
 
 ENTRIES = [{"technicalName": "orders", "tags": ["sales"], "properties": {"rows": 5}}]
@@ -127,9 +127,9 @@ def test_file_names_are_told_from_lists(value: Any, expected: bool) -> None:
 READ = """
 import resource, sys, time
 from pathlib import Path
-from airflow_provider_qlik_assets.catalog.wish_files import read_wish_file
+from airflow_provider_qlik_assets.catalog.sync.desired_files import read_wish_file
 from airflow_provider_qlik_assets.client import QlikValidationError
-import airflow_provider_qlik_assets.catalog.bounded_yaml
+import airflow_provider_qlik_assets.catalog.sync.bounded_yaml
 before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
 try:
     read_wish_file(Path(sys.argv[1]))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik_assets.catalog.guarded import change
+from airflow_provider_qlik_assets.catalog.compare_and_set import change
 from airflow_provider_qlik_assets.client import (
     ApiKey,
     DataAsset,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_qlik_assets.catalog.creation import age, id_of
-from airflow_provider_qlik_assets.catalog.guards import DeletionGuards
+from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.overlay import overlay
 from airflow_provider_qlik_assets.catalog.results import compact_row
 from airflow_provider_qlik_assets.client.errors import shorten
@@ -198,7 +198,7 @@ def make_plan(
     """Return what has to be done so that a data store holds what is wished.
 
     :param data_store_id: the data store.
-    :param wishes: as :func:`~airflow_provider_qlik_assets.catalog.wishes.parse_wishes` returns them.
+    :param wishes: as :func:`~airflow_provider_qlik_assets.catalog.sync.desired.parse_wishes` returns them.
     :param actual: all data assets of the data store.
     :param delete_unlisted: whether to delete what is not wished.
     :param guards: what protects data assets from that; how many may be deleted is not checked here.

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from airflow_provider_qlik_assets.catalog import DeletionGuards, Plan, Sync, make_plan
 from airflow_provider_qlik_assets.catalog.creation import new_document
 from airflow_provider_qlik_assets.catalog.overlay import overlay
-from airflow_provider_qlik_assets.catalog.wishes import parse_wishes
+from airflow_provider_qlik_assets.catalog.sync.desired import parse_wishes
 from airflow_provider_qlik_assets.client import DataAsset, QlikCloudClient, QlikValidationError
 from airflow_provider_qlik_assets.sandbox import Sandbox
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_qlik_assets.catalog.changes import ChangeFeed, Interest
 from airflow_provider_qlik_assets.client import QlikCloudClient, QlikCloudError
 from airflow_provider_qlik_assets.client.instants import format_instant
 from airflow_provider_qlik_assets.client.paging import Page
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
+from airflow_provider_qlik_assets.watching.feed import ChangeFeed, Interest
 
 ASSETS = 130
 POLLS_UNTIL_A_DELETION_IS_KNOWN = 12

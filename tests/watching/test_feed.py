@@ -18,7 +18,7 @@ from airflow_provider_qlik_assets.client import (
 from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
 from airflow_provider_qlik_assets.client.paging import Page
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
-from tests.catalog.feeds import OLD, Reader, seed
+from tests.watching.feeds import OLD, Reader, seed
 
 NEW = "2026-02-01T00:00:00.000Z"
 NEWER = "2026-03-01T00:00:00.000Z"

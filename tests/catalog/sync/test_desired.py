@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik_assets.catalog.wishes import check_store_id, parse_wishes
+from airflow_provider_qlik_assets.catalog.sync.desired import check_store_id, parse_wishes
 from airflow_provider_qlik_assets.client import DataAsset, QlikValidationError
 
 
