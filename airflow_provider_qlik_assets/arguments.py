@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from datetime import date, timedelta
 from typing import Any
 
-from airflow_provider_qlik_assets.catalog.deletion import check_ids
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, shorten
 from airflow_provider_qlik_assets.client.json_patch import JsonPatchOperation
 from airflow_provider_qlik_assets.client.models import DataAsset
+from airflow_provider_qlik_assets.client.validation import check_ids
 
 _TEMPLATE_MARKS = ("{{", "{%", "{#")
 _PLAIN_TYPES = (bool, int, float, date, timedelta, type(None))

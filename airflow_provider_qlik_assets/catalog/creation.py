@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_qlik_assets.catalog.overlay import given_properties, overlay
-from airflow_provider_qlik_assets.client.errors import QlikResponseError
 from airflow_provider_qlik_assets.client.models import DataAsset
 
 
@@ -29,13 +28,3 @@ def is_as_created(asset: DataAsset, wish: DataAsset) -> bool:
 def age(asset: DataAsset) -> tuple[str, str]:
     """Return a key that sorts the oldest data asset first: of several of a name, all tasks keep that one."""
     return (str(asset.created_time or ""), asset.id or "")
-
-
-def id_of(asset: DataAsset) -> str:
-    """Return the id of a data asset that Qlik Cloud returned.
-
-    :raises QlikResponseError: if it came without.
-    """
-    if asset.id is None:
-        raise QlikResponseError("Qlik Cloud returned a data asset without 'id'.", http_status=200)
-    return asset.id

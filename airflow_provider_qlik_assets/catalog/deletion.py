@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from airflow_provider_qlik_assets.catalog.creation import id_of
 from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.progress import Progress
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
     QlikNotFoundError,
-    QlikValidationError,
     first_few,
 )
 from airflow_provider_qlik_assets.client.log import get_logger
-from airflow_provider_qlik_assets.client.models import DataAsset
+from airflow_provider_qlik_assets.client.models import DataAsset, id_of
 from airflow_provider_qlik_assets.client.retry import outcome_is_unknown
-from airflow_provider_qlik_assets.client.validation import check_id
+from airflow_provider_qlik_assets.client.validation import check_ids
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client.client import QlikCloudClient
@@ -134,18 +132,6 @@ def delete_listed(
 
 def _names(assets: Mapping[str, DataAsset], ids: list[str]) -> str:
     return first_few([assets[key].technical_name or key for key in ids], _MOST_LOGGED_NAMES)
-
-
-def check_ids(data_asset_ids: Iterable[str]) -> list[str]:
-    """Return the ids without repetitions.
-
-    :raises QlikValidationError: if they are no list of ids.
-    """
-    ids = [data_asset_ids] if isinstance(data_asset_ids, str) else list(data_asset_ids)
-    for data_asset_id in ids:
-        if check_id(data_asset_id) == "*":
-            raise QlikValidationError("'*' is not the id of a data asset: name each one.")
-    return list(dict.fromkeys(ids))
 
 
 def _delete_chunk(client: QlikCloudClient, ids: list[str]) -> set[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_qlik_assets.catalog.compare_and_set import change
-from airflow_provider_qlik_assets.catalog.creation import age, id_of, is_as_created, new_document
+from airflow_provider_qlik_assets.catalog.creation import age, is_as_created, new_document
 from airflow_provider_qlik_assets.catalog.overlay import leave_missing_freshness, overlay
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.client.errors import (
@@ -20,7 +20,7 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikValidationError,
 )
 from airflow_provider_qlik_assets.client.log import get_logger
-from airflow_provider_qlik_assets.client.models import DataAsset
+from airflow_provider_qlik_assets.client.models import DataAsset, id_of
 from airflow_provider_qlik_assets.client.retry import outcome_is_unknown
 
 if TYPE_CHECKING:

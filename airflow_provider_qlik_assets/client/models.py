@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from airflow_provider_qlik_assets.client.errors import QlikValidationError
+from airflow_provider_qlik_assets.client.errors import QlikResponseError, QlikValidationError
 from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
 from airflow_provider_qlik_assets.client.validation import describe_problems, parse_model, why_not_kept
 
@@ -184,6 +184,16 @@ class DataAsset(_ApiModel):
     def given_fields(self) -> set[str]:
         """Names of the writable fields that were given, ``id`` and ``version`` apart."""
         return self.model_fields_set - READ_ONLY_FIELDS - {"id", "version"}
+
+
+def id_of(asset: DataAsset) -> str:
+    """Return the id of a data asset that Qlik Cloud returned.
+
+    :raises QlikResponseError: if it came without.
+    """
+    if asset.id is None:
+        raise QlikResponseError("Qlik Cloud returned a data asset without 'id'.", http_status=200)
+    return asset.id
 
 
 _ALIASES = frozenset(to_camel(name) for name in DataAsset.model_fields)

@@ -66,6 +66,18 @@ def check_id(value: Any) -> str:
     return value
 
 
+def check_ids(data_asset_ids: Iterable[str]) -> list[str]:
+    """Return the ids without repetitions.
+
+    :raises QlikValidationError: if they are no list of ids.
+    """
+    ids = [data_asset_ids] if isinstance(data_asset_ids, str) else list(data_asset_ids)
+    for data_asset_id in ids:
+        if check_id(data_asset_id) == "*":
+            raise QlikValidationError("'*' is not the id of a data asset: name each one.")
+    return list(dict.fromkeys(ids))
+
+
 def why_not_kept(value: Any) -> str:
     """Return what in a JSON value would not be read as it was written, or nothing."""
     left = [value]

@@ -18,10 +18,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_qlik_assets.catalog.deletion import check_ids
 from airflow_provider_qlik_assets.client.errors import QlikValidationError
 from airflow_provider_qlik_assets.client.instants import parse_stamp
 from airflow_provider_qlik_assets.client.log import get_logger
+from airflow_provider_qlik_assets.client.validation import check_ids
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets._compat import Context

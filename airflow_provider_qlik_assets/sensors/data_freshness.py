@@ -31,7 +31,6 @@ from airflow_provider_qlik_assets.arguments import (
     as_seconds,
     check_when_parsed,
 )
-from airflow_provider_qlik_assets.catalog.deletion import check_ids
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
     QlikNotFoundError,
@@ -43,6 +42,7 @@ from airflow_provider_qlik_assets.client.errors import (
 from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
 from airflow_provider_qlik_assets.client.retry import RetryPolicy
 from airflow_provider_qlik_assets.client.stopping import StopFlag
+from airflow_provider_qlik_assets.client.validation import check_ids
 from airflow_provider_qlik_assets.failures import is_permanent, permanent_errors_fail_the_task
 from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik_assets.templated import TemplatedArguments

@@ -18,9 +18,9 @@ from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_qlik_assets._compat import BaseEventTrigger
 from airflow_provider_qlik_assets.arguments import as_seconds
-from airflow_provider_qlik_assets.catalog.deletion import check_ids
 from airflow_provider_qlik_assets.client.errors import QlikNotFoundError, QlikValidationError
 from airflow_provider_qlik_assets.client.instants import parse_instant
+from airflow_provider_qlik_assets.client.validation import check_ids
 from airflow_provider_qlik_assets.triggers.freshness_memory import FreshnessMemory
 from airflow_provider_qlik_assets.triggers.handing_back import until_the_scheduler_is_ready
 from airflow_provider_qlik_assets.triggers.shared_feed import (

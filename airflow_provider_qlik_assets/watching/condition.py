@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pendulum
 
-from airflow_provider_qlik_assets.catalog.deletion import check_ids
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
     QlikNotFoundError,
@@ -19,6 +18,7 @@ from airflow_provider_qlik_assets.client.errors import (
     first_few,
 )
 from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
+from airflow_provider_qlik_assets.client.validation import check_ids
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client.client import QlikCloudClient

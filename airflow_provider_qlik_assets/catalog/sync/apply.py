@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_qlik_assets.catalog.compare_and_set import change
-from airflow_provider_qlik_assets.catalog.creation import id_of, is_as_created, new_document
+from airflow_provider_qlik_assets.catalog.creation import is_as_created, new_document
 from airflow_provider_qlik_assets.catalog.deletion import delete_listed
 from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.overlay import overlay
@@ -35,7 +35,7 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikValidationError,
 )
 from airflow_provider_qlik_assets.client.log import get_logger
-from airflow_provider_qlik_assets.client.models import DataAsset
+from airflow_provider_qlik_assets.client.models import DataAsset, id_of
 from airflow_provider_qlik_assets.client.rate_limit.limiter import Tier
 from airflow_provider_qlik_assets.client.retry import outcome_is_unknown
 

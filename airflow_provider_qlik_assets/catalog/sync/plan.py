@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_qlik_assets.catalog.creation import age, id_of
+from airflow_provider_qlik_assets.catalog.creation import age
 from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.overlay import overlay
 from airflow_provider_qlik_assets.catalog.results import compact_row
 from airflow_provider_qlik_assets.client.errors import shorten
 from airflow_provider_qlik_assets.client.instants import format_instant
 from airflow_provider_qlik_assets.client.json_patch import JsonPatchOperation, changed_fields
-from airflow_provider_qlik_assets.client.models import DataAsset
+from airflow_provider_qlik_assets.client.models import DataAsset, id_of
 
 _MOST_SHOWN_ROWS = 100
 _MOST_SHOWN_CHANGES = 8
