@@ -30,7 +30,7 @@ from airflow_provider_qlik_assets.operators.data_assets import (
 )
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
 from airflow_provider_qlik_assets.sensors.data_freshness import QlikDataFreshnessSensor
-from airflow_provider_qlik_assets.triggers import data_freshness, shared_feed
+from airflow_provider_qlik_assets.triggers import data_freshness, shared_poll
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
@@ -169,7 +169,7 @@ async def end_of_deferral(conn_id: str, **arguments: Any) -> Any:
 
 @pytest.fixture
 def intervals_may_be_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (shared_feed, data_freshness):
+    for module in (shared_poll, data_freshness):
         monkeypatch.setattr(module, "SHORTEST_INTERVAL_SECONDS", 0.01)
 
 

@@ -1,6 +1,6 @@
 """Wait for the freshness of data assets in the triggerer, without a worker slot.
 
-All triggers of a connection and interval share one poll (see :mod:`.shared_feed`). From Airflow 3.3 they join
+All triggers of a connection and interval share one poll (see :mod:`.shared_poll`). From Airflow 3.3 they join
 the triggerer's shared stream; before, and whenever ``run()`` is called, they share the poll all the same.
 """
 
@@ -21,9 +21,9 @@ from airflow_provider_qlik_assets.arguments import as_seconds
 from airflow_provider_qlik_assets.client.errors import QlikNotFoundError, QlikValidationError
 from airflow_provider_qlik_assets.client.instants import parse_instant
 from airflow_provider_qlik_assets.client.validation import check_ids
-from airflow_provider_qlik_assets.triggers.freshness_memory import FreshnessMemory
 from airflow_provider_qlik_assets.triggers.handing_back import until_the_scheduler_is_ready
-from airflow_provider_qlik_assets.triggers.shared_feed import (
+from airflow_provider_qlik_assets.triggers.seen_store import SeenStore
+from airflow_provider_qlik_assets.triggers.shared_poll import (
     SHORTEST_INTERVAL_SECONDS,
     News,
     Subscription,
@@ -59,7 +59,7 @@ class _FeedTrigger(BaseEventTrigger):
         """Yield something whenever the feed has news."""
         async with (
             subscribe(kwargs["qlik_conn_id"], kwargs["poll_interval"]) as subscription,
-            aclosing(subscription.feed.changes()) as changes,
+            aclosing(subscription.poll.changes()) as changes,
         ):
             async for news in changes:
                 yield news
@@ -240,7 +240,7 @@ class QlikDataFreshnessEventTrigger(_FeedTrigger):
     count as one. A new data asset is a change once it has a ``dataFreshness``; a deleted one is none.
 
     From Airflow 3.3 what was seen last is kept in the state store of the asset, each watcher of an asset its
-    own, under names with a hash of the connection and of what is watched (see :mod:`.freshness_memory`); a
+    own, under names with a hash of the connection and of what is watched (see :mod:`.seen_store`); a
     change that is made while no triggerer runs fires afterwards. While the store cannot be read, changes fire
     as without one, and it is tried again with each of them. A watcher whose connection, ``data_asset_ids``,
     or else ``data_store_ids``, are changed begins anew. Each change fires at least once: one that was fired
@@ -303,8 +303,8 @@ class QlikDataFreshnessEventTrigger(_FeedTrigger):
         else:
             edges = FreshnessEdges(stores=stores or {ALL_STORES})
             interest = Interest(stores=frozenset(edges.stores))
-        memory = FreshnessMemory(self._state_store(), self.qlik_conn_id, edges, self.log)
-        await memory.recall()
+        seen_store = SeenStore(self._state_store(), self.qlik_conn_id, edges, self.log)
+        await seen_store.recall()
         problem = ""
         async with (
             subscribe(self.qlik_conn_id, self.poll_interval, interest) as subscription,
@@ -317,13 +317,13 @@ class QlikDataFreshnessEventTrigger(_FeedTrigger):
                     self.log.warning("%s It is tried again.", problem)
                 if news.snapshot is None:
                     continue
-                await memory.recall()
+                await seen_store.recall()
                 changes = edges.find(news.snapshot)
                 for change in changes:
                     yield TriggerEvent(change.to_json())
                 if changes:
                     await asyncio.sleep(_SECONDS_UNTIL_WRITTEN)
-                await memory.keep()
+                await seen_store.keep()
 
     def _state_store(self) -> Any:
         """Return Airflow's state store of the watched asset; ``None`` before Airflow 3.3."""

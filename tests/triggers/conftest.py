@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik_assets.sandbox import Sandbox
-from airflow_provider_qlik_assets.triggers import data_freshness, handing_back, shared_feed
+from airflow_provider_qlik_assets.triggers import data_freshness, handing_back, shared_poll
 from airflow_provider_qlik_assets.triggers.data_freshness import QlikDataFreshnessTrigger
 
 SINCE = "2026-01-31T06:30:00.000Z"
@@ -19,7 +19,7 @@ MakeTrigger = Callable[..., QlikDataFreshnessTrigger]
 @pytest.fixture(autouse=True)
 def intervals_may_be_short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let tests poll more often than once a second, and let triggers fire as soon as they like."""
-    monkeypatch.setattr(shared_feed, "SHORTEST_INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(shared_poll, "SHORTEST_INTERVAL_SECONDS", 0.01)
     monkeypatch.setattr(data_freshness, "SHORTEST_INTERVAL_SECONDS", 0.01)
     monkeypatch.setattr(handing_back, "SHORTEST_DEFERRAL_SECONDS", 0.0)
 

@@ -14,7 +14,7 @@ from airflow.models.trigger import Trigger
 
 from airflow_provider_qlik_assets.client.errors import QlikValidationError
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
-from airflow_provider_qlik_assets.triggers import data_freshness, freshness_memory
+from airflow_provider_qlik_assets.triggers import data_freshness, seen_store
 from airflow_provider_qlik_assets.triggers.data_freshness import QlikDataFreshnessEventTrigger
 from tests.triggers.state_stores import StateStore, StateStoreOfTwoAssets
 
@@ -28,7 +28,7 @@ NEWER = "2026-03-01T00:00:00.000Z"
 @pytest.fixture(autouse=True)
 def events_are_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data_freshness, "_SECONDS_UNTIL_WRITTEN", 0.0)
-    monkeypatch.setattr(freshness_memory, "_FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(seen_store, "_FIRST_PAUSE_SECONDS", 0.01)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
-from airflow_provider_qlik_assets.triggers import shared_feed
+from airflow_provider_qlik_assets.triggers import shared_poll
 from airflow_provider_qlik_assets.triggers.data_freshness import (
     QlikDataFreshnessEventTrigger,
     QlikDataFreshnessTrigger,
@@ -209,7 +209,7 @@ async def test_the_last_one_ends_the_poll(
     await asyncio.sleep(0.3)
 
     assert not qlik_sandbox.journal.requests()
-    assert not shared_feed._feeds.get(asyncio.get_running_loop())
+    assert not shared_poll._polls.get(asyncio.get_running_loop())
 
 
 @each_way

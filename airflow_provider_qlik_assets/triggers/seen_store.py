@@ -24,7 +24,7 @@ _ATTEMPTS = 5
 _FIRST_PAUSE_SECONDS = 1.0
 
 
-class FreshnessMemory:
+class SeenStore:
     """Keep what :class:`~airflow_provider_qlik_assets.watching.edges.FreshnessEdges` has seen.
 
     :param store: Airflow's state store of the one asset that is watched; ``None`` keeps nothing.

@@ -39,7 +39,7 @@ _LONGEST_SHORT_WAIT_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class News:
-    """What a feed tells its subscribers.
+    """What a poll tells its subscribers.
 
     :param snapshot: all that is known; ``None`` if no poll since the subscription has succeeded.
     :param problem: why the last poll failed; empty if it did not.
@@ -53,7 +53,7 @@ class News:
     wait: str = ""
 
 
-class SharedFeed:
+class SharedPoll:
     """Poll Qlik Cloud as long as somebody wants to know.
 
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
@@ -195,29 +195,29 @@ class SharedFeed:
 
 
 class Subscription:
-    """One reader's part of a feed.
+    """One reader's part of a poll.
 
-    :param feed: the feed.
+    :param poll: the poll.
     :param interest: what the reader wants to know.
     """
 
-    def __init__(self, feed: SharedFeed, interest: Interest) -> None:
-        self.feed = feed
+    def __init__(self, poll: SharedPoll, interest: Interest) -> None:
+        self.poll = poll
         self.interest = interest
-        self._first_poll = feed._begun + 1
+        self._first_poll = poll._begun + 1
 
     @property
     def news(self) -> News:
-        """What the feed knows, as of a poll that began after the subscription."""
-        news = self.feed.news
-        return news if self.feed._succeeded >= self._first_poll else replace(news, snapshot=None)
+        """What the poll knows, as of a poll that began after the subscription."""
+        news = self.poll.news
+        return news if self.poll._succeeded >= self._first_poll else replace(news, snapshot=None)
 
     async def read(self, wake_ups: AsyncIterator[Any]) -> AsyncGenerator[News, None]:
         """Yield the news as of the first poll, and whenever they may have changed.
 
-        :param wake_ups: yields something whenever the feed has news.
+        :param wake_ups: yields something whenever the poll has news.
         """
-        await self.feed._until_polled(self._first_poll)
+        await self.poll._until_polled(self._first_poll)
         yield self.news
         async for _ in wake_ups:
             yield self.news
@@ -227,15 +227,15 @@ class Subscription:
 
         A time-out holds to the second, so that this takes long only where nothing was ever read.
         """
-        if not self.feed.news.problem and not self.feed.news.wait:
-            self.feed._hurry.set()
+        if not self.poll.news.problem and not self.poll.news.wait:
+            self.poll._hurry.set()
             longest = _LONGEST_LAST_LOOK_SECONDS if self.news.snapshot else _LONGEST_FIRST_LOOK_SECONDS
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.feed._until_polled(self.feed._begun + 1), longest)
+                await asyncio.wait_for(self.poll._until_polled(self.poll._begun + 1), longest)
         return self.news
 
 
-_feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, float], SharedFeed]] = (
+_polls: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, float], SharedPoll]] = (
     WeakKeyDictionary()
 )
 
@@ -244,21 +244,21 @@ _feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, float], Sha
 async def subscribe(
     qlik_conn_id: str, poll_interval: float, interest: Interest | None = None
 ) -> AsyncIterator[Subscription]:
-    """Take part in the feed of a connection and interval; without subscribers there is none."""
-    feeds = _feeds.setdefault(asyncio.get_running_loop(), {})
+    """Take part in the poll of a connection and interval; without subscribers there is none."""
+    polls = _polls.setdefault(asyncio.get_running_loop(), {})
     key = (qlik_conn_id, poll_interval)
-    feed = feeds.get(key)
-    if feed is None:
-        feed = feeds[key] = SharedFeed(qlik_conn_id, poll_interval)
-    subscription = Subscription(feed, interest or Interest())
-    feed._subscriptions.add(subscription)
+    poll = polls.get(key)
+    if poll is None:
+        poll = polls[key] = SharedPoll(qlik_conn_id, poll_interval)
+    subscription = Subscription(poll, interest or Interest())
+    poll._subscriptions.add(subscription)
     try:
         yield subscription
     finally:
-        feed._subscriptions.discard(subscription)
-        if not feed._subscriptions and feeds.get(key) is feed:
-            del feeds[key]
-            feed._task.cancel()
+        poll._subscriptions.discard(subscription)
+        if not poll._subscriptions and polls.get(key) is poll:
+            del polls[key]
+            poll._task.cancel()
 
 
 @contextlib.contextmanager
