@@ -17,30 +17,8 @@ import contextlib
 from collections.abc import Iterator
 
 from airflow_provider_qlik_assets._compat import AirflowFailException, AirflowNotFoundException
-from airflow_provider_qlik_assets.client.errors import (
-    QlikAuthenticationError,
-    QlikBadRequestError,
-    QlikCloudError,
-    QlikConfigurationError,
-    QlikDataAssetExistsError,
-    QlikNotFoundError,
-    QlikPartialFailureError,
-    QlikPermissionError,
-    QlikValidationError,
-    one_line,
-)
-
-PERMANENT_ERRORS = (
-    AirflowNotFoundException,  # Airflow has no such connection
-    QlikAuthenticationError,
-    QlikBadRequestError,
-    QlikConfigurationError,
-    QlikDataAssetExistsError,
-    QlikNotFoundError,
-    QlikPermissionError,
-    QlikValidationError,
-)
-"""Errors that repeating the same thing cannot fix."""
+from airflow_provider_qlik_assets.client.errors import QlikCloudError, QlikPartialFailureError, one_line
+from airflow_provider_qlik_assets.client.verdicts import PERMANENT_ERRORS
 
 _CONNECTION_ADVICE = (
     "Define the connection where tasks run and in the triggerer, or correct qlik_conn_id. If it is defined, "
@@ -53,7 +31,7 @@ def is_permanent(error: BaseException) -> bool:
     """Return whether an error stays until somebody fixes its cause."""
     if isinstance(error, QlikPartialFailureError):
         return all(is_permanent(failure) for failure in error.failures.values())
-    return isinstance(error, PERMANENT_ERRORS)
+    return isinstance(error, (*PERMANENT_ERRORS, AirflowNotFoundException))
 
 
 def describe(error: BaseException) -> str:

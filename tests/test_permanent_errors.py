@@ -19,7 +19,8 @@ from airflow_provider_qlik_assets._compat import (
 )
 from airflow_provider_qlik_assets.client import errors
 from airflow_provider_qlik_assets.client.errors import QlikCloudError
-from airflow_provider_qlik_assets.failures import PERMANENT_ERRORS, is_permanent
+from airflow_provider_qlik_assets.client.verdicts import PERMANENT_ERRORS
+from airflow_provider_qlik_assets.failures import is_permanent
 from airflow_provider_qlik_assets.operators.data_assets import (
     QlikCleanUpDataAssetsOperator,
     QlikDeleteDataAssetsOperator,
@@ -252,7 +253,7 @@ def test_the_readme_tells_of_every_error_class_what_the_code_does() -> None:
     ]
     bases = {errors.QlikCloudError, errors.QlikApiError, errors.QlikPartialFailureError}
     expected = {
-        kind.__name__: issubclass(kind, PERMANENT_ERRORS)
+        kind.__name__: issubclass(kind, (*PERMANENT_ERRORS, AirflowNotFoundException))
         for kind in [*classes, AirflowNotFoundException]
         if kind not in bases
     }

@@ -28,7 +28,7 @@ from airflow_provider_qlik_assets.client.json_patch import (
 )
 from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.models import DataAsset
-from airflow_provider_qlik_assets.client.retry import outcome_is_unknown
+from airflow_provider_qlik_assets.client.verdicts import outcome_is_unknown
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client.client import QlikCloudClient

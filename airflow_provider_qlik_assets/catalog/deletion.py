@@ -15,8 +15,8 @@ from airflow_provider_qlik_assets.client.errors import (
 )
 from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.models import DataAsset, id_of
-from airflow_provider_qlik_assets.client.retry import outcome_is_unknown
 from airflow_provider_qlik_assets.client.validation import check_ids
+from airflow_provider_qlik_assets.client.verdicts import outcome_is_unknown
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client.client import QlikCloudClient

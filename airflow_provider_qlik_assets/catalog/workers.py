@@ -9,16 +9,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from airflow_provider_qlik_assets.client.errors import (
-    QlikAuthenticationError,
     QlikCloudError,
-    QlikConfigurationError,
-    QlikConnectionError,
-    QlikRateLimitError,
-    QlikResponseError,
-    QlikServerError,
     QlikStoppedError,
 )
 from airflow_provider_qlik_assets.client.stopping import StopFlag
+from airflow_provider_qlik_assets.client.verdicts import ENDING_ERRORS, UNAVAILABLE_ERRORS
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.catalog.results import Result
@@ -29,10 +24,6 @@ Job = TypeVar("Job")
 # Enough to use up the quota of a window within seconds at any usual latency.
 WORKERS = 8
 
-# These errors would hit every other write as well.
-ENDING = (QlikAuthenticationError, QlikConfigurationError, QlikRateLimitError)
-# These would, too, if nothing but they came back from so many writes in a row.
-_UNAVAILABLE = (QlikConnectionError, QlikResponseError, QlikServerError)
 _MOST_UNAVAILABLE = 24
 
 _TICK_SECONDS = 0.5
@@ -46,9 +37,9 @@ class Breaker:
 
     def opens(self, outcome: Result | QlikCloudError) -> bool:
         """Take note of an outcome; return whether all others would fail, too."""
-        unavailable = isinstance(outcome, _UNAVAILABLE)
+        unavailable = isinstance(outcome, UNAVAILABLE_ERRORS)
         self._unavailable_in_a_row = self._unavailable_in_a_row + 1 if unavailable else 0
-        return isinstance(outcome, ENDING) or self._unavailable_in_a_row >= _MOST_UNAVAILABLE
+        return isinstance(outcome, ENDING_ERRORS) or self._unavailable_in_a_row >= _MOST_UNAVAILABLE
 
 
 class Workers(Generic[Job]):

@@ -9,14 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from airflow_provider_qlik_assets.client.errors import (
-    QlikApiError,
-    QlikCloudError,
-    QlikConnectionError,
-    QlikResponseError,
-    QlikServerError,
-)
-
 _FIRST_BACK_OFF_SECONDS = 1.0
 _LONGEST_BACK_OFF_SECONDS = 60.0
 _SHORTEST_RATE_LIMIT_WAIT_SECONDS = 1.0
@@ -92,15 +84,6 @@ class RetryPolicy:
         if limited:
             wait = max(wait, _SHORTEST_RATE_LIMIT_WAIT_SECONDS)
         return wait if waited + wait <= self.max_retry_wait else None
-
-
-def outcome_is_unknown(error: QlikCloudError) -> bool:
-    """Return whether a write that failed with this error may have been carried out all the same."""
-    if isinstance(error, QlikApiError) and error.repeated:
-        return True
-    if isinstance(error, QlikConnectionError):
-        return error.request_sent
-    return isinstance(error, (QlikServerError, QlikResponseError))
 
 
 def parse_retry_after(

@@ -18,7 +18,8 @@ from airflow_provider_qlik_assets.client import (
     QlikServerError,
     RetryPolicy,
 )
-from airflow_provider_qlik_assets.client.retry import Failure, outcome_is_unknown, parse_retry_after
+from airflow_provider_qlik_assets.client.retry import Failure, parse_retry_after
+from airflow_provider_qlik_assets.client.verdicts import outcome_is_unknown
 
 NOW = datetime(2026, 1, 31, 6, 30, tzinfo=UTC)
 

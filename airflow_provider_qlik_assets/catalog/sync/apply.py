@@ -25,7 +25,7 @@ from airflow_provider_qlik_assets.catalog.progress import Progress
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.catalog.sync.desired import check_store_id, parse_wishes
 from airflow_provider_qlik_assets.catalog.sync.plan import Plan, make_plan
-from airflow_provider_qlik_assets.catalog.workers import ENDING, Breaker, Workers
+from airflow_provider_qlik_assets.catalog.workers import Breaker, Workers
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
     QlikConflictError,
@@ -37,7 +37,7 @@ from airflow_provider_qlik_assets.client.errors import (
 from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.models import DataAsset, id_of
 from airflow_provider_qlik_assets.client.rate_limit.limiter import Tier
-from airflow_provider_qlik_assets.client.retry import outcome_is_unknown
+from airflow_provider_qlik_assets.client.verdicts import ENDING_ERRORS, outcome_is_unknown
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client.client import QlikCloudClient
@@ -223,7 +223,7 @@ class Sync:
                 progress.note(outcome.action)
                 self._note_result(job, outcome)
             else:
-                if not isinstance(outcome, ENDING):
+                if not isinstance(outcome, ENDING_ERRORS):
                     self._note_error(job, outcome)
                 if opened:
                     ended_by.append(outcome)
