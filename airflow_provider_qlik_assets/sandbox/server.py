@@ -1,35 +1,29 @@
-"""The sandbox itself: a server in a thread of its own and the handles to its state."""
+"""The sandbox itself: a server in a thread of its own."""
 
 import asyncio
-import copy
-import secrets
 import socket
 import threading
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import uvicorn
 from fastapi_offline import FastAPIOffline
 
 from airflow_provider_qlik_assets.sandbox.access import CONTROL_PATH, Access
 from airflow_provider_qlik_assets.sandbox.api import Endpoints
-from airflow_provider_qlik_assets.sandbox.control import DOCUMENTATION, control_api
-from airflow_provider_qlik_assets.sandbox.documents import Document
-from airflow_provider_qlik_assets.sandbox.faults import Fault, Faults
+from airflow_provider_qlik_assets.sandbox.control_api import DOCUMENTATION, control_api
+from airflow_provider_qlik_assets.sandbox.controls import Controls
 from airflow_provider_qlik_assets.sandbox.gateway import Gateway
-from airflow_provider_qlik_assets.sandbox.identity import FULL_ACCESS
-from airflow_provider_qlik_assets.sandbox.journal import Journal
 from airflow_provider_qlik_assets.sandbox.openapi import describe
 from airflow_provider_qlik_assets.sandbox.settings import SandboxSettings
-from airflow_provider_qlik_assets.sandbox.tenant import ASSET, STORE, Tenant
 from airflow_provider_qlik_assets.sandbox.wire import TransportProtocol
 
 _HOST = "127.0.0.1"
 _START_SECONDS = 30.0
 
 
-class Sandbox:
+class Sandbox(Controls):
     """A local Qlik Cloud tenant on a loopback port.
 
     :param settings: the switches; :attr:`settings` is a copy that may be changed at any time.
@@ -38,12 +32,7 @@ class Sandbox:
     """
 
     def __init__(self, settings: SandboxSettings | None = None, *, port: int = 0, seed: int = 0) -> None:
-        self._initial = (settings or SandboxSettings()).model_copy()
-        self.settings = self._initial.model_copy()
-        self.journal = Journal()
-        self._control_token = secrets.token_urlsafe(32)
-        self._tenant = Tenant(self.settings)
-        self._faults = Faults(seed)
+        super().__init__(settings, seed=seed)
         self._port = port
         self._url: str | None = None
         self._server: _Server | None = None
@@ -109,120 +98,6 @@ class Sandbox:
         if self._url is None:
             raise RuntimeError("The sandbox has not been started.")
         return self._url
-
-    @property
-    def api_key(self) -> str:
-        """API key of a user who may do everything."""
-        return self._tenant.identity.api_key
-
-    @property
-    def read_only_api_key(self) -> str:
-        """API key of a user whose writes are refused with 403."""
-        return self._tenant.identity.read_only_api_key
-
-    @property
-    def client_id(self) -> str:
-        """Id of the OAuth client."""
-        return self._tenant.identity.client_id
-
-    @property
-    def client_secret(self) -> str:
-        """Secret of the OAuth client."""
-        return self._tenant.identity.client_secret
-
-    @property
-    def control_token(self) -> str:
-        """Bearer token that the control API asks other processes for."""
-        return self._control_token
-
-    def register_public_key(self, key_id: str, pem: str | bytes) -> None:
-        """Let the OAuth client ask for tokens with a JWT signed by the private key.
-
-        :param key_id: the JWT's ``kid``.
-        :param pem: public key: RSA of at least 2048 bits or elliptic curve P-384.
-        :raises ValueError: for any other key.
-        """
-        with self._tenant.lock:
-            self._tenant.identity.register_public_key(key_id, pem)
-
-    def revoke_tokens(self) -> None:
-        """Make every OAuth token invalid; API keys stay valid."""
-        with self._tenant.lock:
-            self._tenant.identity.revoke_tokens()
-
-    @property
-    def assets(self) -> dict[str, Document]:
-        """A deep copy of all data assets by id; unset fields are absent."""
-        return self._tenant.snapshot(ASSET)
-
-    @property
-    def stores(self) -> dict[str, Document]:
-        """A deep copy of all data stores by id; unset fields are absent."""
-        return self._tenant.snapshot(STORE)
-
-    def add_store(self, **fields: Any) -> str:
-        """Put a data store in place, past authentication, quota and journal.
-
-        :param fields: API names, the read-only ones, ``id`` and ``version`` included; ``technicalName`` is
-            the name, ``type`` is ``"sandbox"`` unless given.
-        :return: its id.
-        """
-        given = {"type": "sandbox", "technicalName": fields.get("name") or "store", **fields}
-        key: str = self._tenant.seed(STORE, given)["id"]
-        return key
-
-    def add_asset(self, data_store_id: str | None = None, **fields: Any) -> Document:
-        """Put a data asset in place, past authentication, quota and journal.
-
-        A natural key that another asset has is accepted, whatever the switch says.
-
-        :param data_store_id: an existing store.
-        :param fields: API names, the read-only ones, ``id`` and ``version`` included; ``appType`` is
-            ``"sandbox"`` unless given.
-        :return: the stored document.
-        """
-        given = {"appType": "sandbox", **fields}
-        if data_store_id is not None:
-            given["dataStoreInfo"] = {"id": data_store_id}
-        return copy.deepcopy(self._tenant.seed(ASSET, given))
-
-    def touch(self, asset_id: str, **fields: Any) -> Document:
-        """Change a data asset as somebody else would: raises ``version`` and ``lastModifiedTime``.
-
-        :param fields: API names; ``None`` unsets.
-        :return: the stored document.
-        """
-        return copy.deepcopy(self._tenant.touch(ASSET, asset_id, fields))
-
-    def add_fault(self, fault: Fault) -> None:
-        """Put a fault in force, after those that are already."""
-        self._faults.add(fault)
-
-    @property
-    def faults(self) -> list[Fault]:
-        """The faults that may still hit."""
-        return self._faults.pending()
-
-    def clear_faults(self) -> None:
-        """Remove all faults."""
-        self._faults.clear()
-
-    def consume_quota(self, tier: int, requests: int, user_id: str = FULL_ACCESS.id) -> None:
-        """Use quota as another program of the same user would.
-
-        :param tier: 1 (reads) or 2 (writes and token requests).
-        :param user_id: as in :attr:`JournalEntry.user`; the full-access user unless given.
-        """
-        with self._tenant.lock:
-            self._tenant.quota.consume(user_id, tier, requests)
-
-    def reset(self) -> None:
-        """Go back to the state after the start: no data, faults, tokens or journal, the first settings."""
-        with self._tenant.lock:
-            self.settings.take_over(self._initial)
-            self._tenant.clear()
-            self._faults.clear()
-            self.journal.clear()
 
     def _application(self) -> Access:
         app = FastAPIOffline(

@@ -1,7 +1,7 @@
 """The control API under ``/sandbox``: what the Python class offers, for other processes."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 from urllib.parse import unquote
 
 from fastapi import Depends, FastAPI, HTTPException, Query
@@ -10,15 +10,12 @@ from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from airflow_provider_qlik_assets.sandbox.api import refused
+from airflow_provider_qlik_assets.sandbox.controls import Controls
 from airflow_provider_qlik_assets.sandbox.documents import Document
 from airflow_provider_qlik_assets.sandbox.errors import SandboxError
 from airflow_provider_qlik_assets.sandbox.faults import Fault
 from airflow_provider_qlik_assets.sandbox.identity import FULL_ACCESS
 from airflow_provider_qlik_assets.sandbox.settings import SandboxSettings
-
-if TYPE_CHECKING:
-    from airflow_provider_qlik_assets.sandbox.server import Sandbox
-
 
 # Swagger UI must not send descriptions to the validator of its makers.
 DOCUMENTATION = {"validatorUrl": None}
@@ -43,7 +40,7 @@ class PublicKey(BaseModel):
     pem: str
 
 
-def control_api(sandbox: "Sandbox") -> FastAPI:
+def control_api(sandbox: Controls) -> FastAPI:
     """Build the application that is mounted at ``/sandbox``.
 
     It asks for the sandbox's control token, which :mod:`~airflow_provider_qlik_assets.sandbox.access` checks.
