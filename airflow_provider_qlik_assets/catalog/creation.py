@@ -8,21 +8,23 @@ from airflow_provider_qlik_assets.catalog.overlay import given_properties, overl
 from airflow_provider_qlik_assets.client.models import DataAsset
 
 
-def new_document(wish: DataAsset) -> dict[str, Any]:
+def new_document(desired: DataAsset) -> dict[str, Any]:
     """Return the body of the request that creates a data asset."""
-    body = {name: value for name, value in wish.to_request().items() if name != "version"}
-    if wish.properties is not None:
-        body["properties"] = given_properties(wish)
+    body = {name: value for name, value in desired.to_request().items() if name != "version"}
+    if desired.properties is not None:
+        body["properties"] = given_properties(desired)
     return body
 
 
-def is_as_created(asset: DataAsset, wish: DataAsset) -> bool:
-    """Return whether a data asset holds the wish and nothing that Qlik Cloud does not set by itself.
+def is_as_created(asset: DataAsset, desired: DataAsset) -> bool:
+    """Return whether a data asset holds what is desired and nothing that Qlik Cloud does not set by itself.
 
     So it may be what a create without an answer left behind, and nobody has changed it.
     """
     set_by_qlik = {"id", "version", "ownerId", "spaceId"}
-    return not overlay(asset, wish) and asset.to_request().keys() - set_by_qlik <= wish.to_request().keys()
+    return (
+        not overlay(asset, desired) and asset.to_request().keys() - set_by_qlik <= desired.to_request().keys()
+    )
 
 
 def age(asset: DataAsset) -> tuple[str, str]:

@@ -37,9 +37,9 @@ def set_data_freshness(
     :raises QlikNotFoundError: if there is no such data asset.
     """
     # Checked as an instant: None would clear the field.
-    wish = DataAsset.parse({"dataFreshness": parse_stamp(when, allow_future=allow_future)})
+    desired = DataAsset.parse({"dataFreshness": parse_stamp(when, allow_future=allow_future)})
     return change(
-        client, data_asset_id, lambda current: overlay(current, wish, allow_backwards=allow_backwards)
+        client, data_asset_id, lambda current: overlay(current, desired, allow_backwards=allow_backwards)
     )
 
 
@@ -78,18 +78,22 @@ def set_data_freshness_by_id(
     :raises QlikNotFoundError: after all others were stamped, naming those that do not exist.
     :raises QlikPartialFailureError: likewise, if several failed, and not all because they do not exist.
     """
-    wishes = {
+    desired_assets = {
         data_asset_id: parse_stamp(instants[data_asset_id], allow_future=allow_future)
         for data_asset_id in check_ids(instants)
     }
 
     def stamp(client: QlikCloudClient, data_asset_id: str) -> Result:
         return set_data_freshness(
-            client, data_asset_id, wishes[data_asset_id], allow_backwards=allow_backwards, allow_future=True
+            client,
+            data_asset_id,
+            desired_assets[data_asset_id],
+            allow_backwards=allow_backwards,
+            allow_future=True,
         )
 
     try:
-        yield from change_many(client, stamp, wishes, what="Data freshness", done="stamped")
+        yield from change_many(client, stamp, desired_assets, what="Data freshness", done="stamped")
     except QlikPartialFailureError as failed:
         if not all(isinstance(error, QlikNotFoundError) for error in failed.failures.values()):
             raise

@@ -1,4 +1,4 @@
-"""Lay a caller's wish over a data asset: which fields differ, and the operations that change just those.
+"""Lay desired values over a data asset: which fields differ, and the operations that change just those.
 
 Only the fields that the caller gave count, so that what stewards wrote elsewhere survives. Values are
 compared by what they mean: instants to the millisecond, tags as a set, an empty string like no value.
@@ -16,53 +16,55 @@ from airflow_provider_qlik_assets.client.json_patch import JsonPatchOperation, s
 from airflow_provider_qlik_assets.client.models import DataAsset
 
 
-def overlay(actual: DataAsset, wish: DataAsset, *, allow_backwards: bool = False) -> list[JsonPatchOperation]:
-    """Return the operations that give a data asset the wished values; none if it has them.
+def overlay(
+    actual: DataAsset, desired: DataAsset, *, allow_backwards: bool = False
+) -> list[JsonPatchOperation]:
+    """Return the operations that give a data asset the desired values; none if it has them.
 
     ``None`` clears a field. ``properties`` are laid over key by key, and ``None`` removes a key. An older
     ``data_freshness`` than the actual one is left out: two loads may finish out of order.
 
     :param actual: the data asset as it is.
-    :param wish: the fields to set.
+    :param desired: the fields to set.
     :param allow_backwards: whether ``data_freshness`` may become older.
     """
     operations: list[JsonPatchOperation] = []
-    for field in sorted(wish.given_fields):
-        if field == "data_freshness" and not allow_backwards and _is_newer(actual, wish):
+    for field in sorted(desired.given_fields):
+        if field == "data_freshness" and not allow_backwards and _is_newer(actual, desired):
             continue
-        if field == "properties" and wish.properties is not None:
-            operations += _property_operations(actual, wish)
+        if field == "properties" and desired.properties is not None:
+            operations += _property_operations(actual, desired)
         else:
-            operations += _field_operations(field, actual, wish)
+            operations += _field_operations(field, actual, desired)
     return operations
 
 
-def leave_missing_freshness(wish: DataAsset) -> DataAsset:
-    """Return a wish in which no freshness means "as it is": rows may hold NULL, and nobody meant to clear.
+def leave_missing_freshness(desired: DataAsset) -> DataAsset:
+    """Take no freshness for "as it is": rows may hold NULL, and nobody meant to clear.
 
     :raises QlikValidationError: if the freshness is more than a day ahead.
     """
-    if wish.data_freshness is not None:
-        parse_stamp(wish.data_freshness)
-    elif "data_freshness" in wish.model_fields_set:
-        wish = wish.model_copy()
-        wish.model_fields_set.discard("data_freshness")
-    return wish
+    if desired.data_freshness is not None:
+        parse_stamp(desired.data_freshness)
+    elif "data_freshness" in desired.model_fields_set:
+        desired = desired.model_copy()
+        desired.model_fields_set.discard("data_freshness")
+    return desired
 
 
-def given_properties(wish: DataAsset) -> dict[str, JsonValue]:
-    """Return the properties of a wish that have a value; the others are to be removed."""
-    return {key: value for key, value in (wish.properties or {}).items() if value is not None}
+def given_properties(desired: DataAsset) -> dict[str, JsonValue]:
+    """Return the desired properties that have a value; the others are to be removed."""
+    return {key: value for key, value in (desired.properties or {}).items() if value is not None}
 
 
-def _is_newer(actual: DataAsset, wish: DataAsset) -> bool:
-    if actual.data_freshness is None or wish.data_freshness is None:
+def _is_newer(actual: DataAsset, desired: DataAsset) -> bool:
+    if actual.data_freshness is None or desired.data_freshness is None:
         return False
-    return actual.data_freshness > wish.data_freshness
+    return actual.data_freshness > desired.data_freshness
 
 
-def _field_operations(field: str, actual: DataAsset, wish: DataAsset) -> list[JsonPatchOperation]:
-    wanted = _comparable(field, wish)
+def _field_operations(field: str, actual: DataAsset, desired: DataAsset) -> list[JsonPatchOperation]:
+    wanted = _comparable(field, desired)
     current = _comparable(field, actual)
     if wanted == current:
         return []
@@ -70,7 +72,7 @@ def _field_operations(field: str, actual: DataAsset, wish: DataAsset) -> list[Js
     if wanted is None:
         return [JsonPatchOperation(op="remove", path=path)]
     # "add" also replaces, and works on a field that is unset; "replace" need not.
-    return [JsonPatchOperation(op="add", path=path, value=wish.to_request()[to_camel(field)])]
+    return [JsonPatchOperation(op="add", path=path, value=desired.to_request()[to_camel(field)])]
 
 
 def _comparable(field: str, asset: DataAsset) -> Any:
@@ -80,10 +82,10 @@ def _comparable(field: str, asset: DataAsset) -> Any:
     return frozenset(value) if field == "tags" and value else (value or None)
 
 
-def _property_operations(actual: DataAsset, wish: DataAsset) -> list[JsonPatchOperation]:
-    wanted, current = wish.properties or {}, actual.properties
+def _property_operations(actual: DataAsset, desired: DataAsset) -> list[JsonPatchOperation]:
+    wanted, current = desired.properties or {}, actual.properties
     if current is None:
-        given = given_properties(wish)
+        given = given_properties(desired)
         return [JsonPatchOperation(op="add", path="/properties", value=given)] if given else []
     operations = []
     for key, value in sorted(wanted.items()):

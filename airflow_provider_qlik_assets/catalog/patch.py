@@ -31,23 +31,23 @@ def patch_data_asset(
     changes: Mapping[str, Any] | None = None,
     expected_version: int | None = None,
 ) -> Result:
-    """Change a data asset; nothing is written if it is as wished already.
+    """Change a data asset; nothing is written if it is as desired already.
 
     :param data_asset_id: id of the data asset.
     :param operations: RFC 6902 operations, applied as they are. Those that append to or shift an array do so
         again on each run; a ``test`` or ``expected_version`` prevents that.
     :param changes: values by field, in place of operations. ``None`` clears a field, ``properties`` are
         laid over key by key, and ``dataFreshness`` never goes back.
-    :param expected_version: fail if the data asset has another version and is not as wished.
+    :param expected_version: fail if the data asset has another version and is not as desired.
     :return: ``updated`` or ``unchanged``.
     :raises QlikConflictError: if the version is not as expected, or a ``test`` fails.
     :raises QlikNotFoundError: if there is no such data asset.
     """
-    wish, parsed = check_patch(operations, changes, expected_version)
+    desired, parsed = check_patch(operations, changes, expected_version)
 
     def decide(current: DataAsset) -> list[JsonPatchOperation]:
-        if wish is not None:
-            missing = overlay(current, wish)
+        if desired is not None:
+            missing = overlay(current, desired)
         else:
             missing, _ = effective_operations(current.to_json(), parsed)
         if missing and expected_version not in {None, current.version}:
@@ -63,7 +63,7 @@ def patch_data_asset(
 def check_patch(
     operations: Operations | None, changes: Mapping[str, Any] | None, expected_version: int | None = None
 ) -> tuple[DataAsset | None, list[JsonPatchOperation]]:
-    """Return the arguments of a patch, checked: the wish or the operations.
+    """Return the arguments of a patch, checked: the desired values or the operations.
 
     :raises QlikValidationError: if they cannot be carried out.
     """
@@ -74,15 +74,15 @@ def check_patch(
     ):
         raise QlikValidationError(f"expected_version is a whole number, not {expected_version!r}.")
     if changes is not None:
-        wish = DataAsset.parse(changes)
-        refused = sorted(wish.model_fields_set - wish.given_fields)
+        desired = DataAsset.parse(changes)
+        refused = sorted(desired.model_fields_set - desired.given_fields)
         if refused:
             raise QlikValidationError(f"{', '.join(refused)} cannot be changed: Qlik Cloud sets it.")
-        if not wish.given_fields:
+        if not desired.given_fields:
             raise QlikValidationError("'changes' names no field.")
-        if wish.data_freshness is not None:
-            parse_stamp(wish.data_freshness)
-        return wish, []
+        if desired.data_freshness is not None:
+            parse_stamp(desired.data_freshness)
+        return desired, []
     parsed = [_always_possible(operation) for operation in parse_operations(operations or [])]
     for operation in parsed:
         if operation.op == "add" and operation.path == "/dataFreshness" and operation.value is not None:

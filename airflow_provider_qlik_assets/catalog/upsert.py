@@ -1,4 +1,4 @@
-"""Create a data asset or bring the existing one to the wished values, safe to repeat at any time."""
+"""Create a data asset or bring the existing one to the desired values, safe to repeat at any time."""
 
 from __future__ import annotations
 
@@ -61,82 +61,83 @@ def upsert_data_asset(
     Fields that are not given stay as they are; ``None`` clears a field, but leaves ``data_freshness`` as it
     is, which never goes back. Nothing is written when nothing differs.
 
-    :param asset: the wish; ``data_store_info.id``, ``technical_name`` and ``app_type`` to create one.
+    :param asset: the desired values; to create one, with ``data_store_info.id``, ``technical_name`` and
+        ``app_type``.
     :param if_exists: what to do if it exists: ``update`` it, ``skip`` it, or ``fail``.
     :param created_before: id of the data asset that an earlier part of the same work has created; it counts
-        only if it has the data store and the name of the wish.
+        only if it has the desired data store and name.
     :param on_created: called right after a data asset was created, before it is looked up again.
     :return: ``created``, ``updated``, ``unchanged`` or ``skipped``.
     :raises QlikDataAssetExistsError: if it exists and ``if_exists`` is ``fail``.
     :raises QlikNotFoundError: if an ``id`` is given that does not exist, or there is no such data store.
     """
-    wish = check_upsert(asset, if_exists)
+    desired = check_upsert(asset, if_exists)
     current: DataAsset | None = None
     created = False
-    if created_before is not None and wish.id is None:
+    if created_before is not None and desired.id is None:
         with contextlib.suppress(QlikNotFoundError):
             before = client.get_data_asset(created_before)
-            if (before.store_id, before.technical_name) == (wish.store_id, wish.technical_name):
-                created, current = _keep_one(client, wish, before)
+            if (before.store_id, before.technical_name) == (desired.store_id, desired.technical_name):
+                created, current = _keep_one(client, desired, before)
     if current is None:
-        current = client.get_data_asset(wish.id) if wish.id is not None else _find(client, wish)
+        current = client.get_data_asset(desired.id) if desired.id is not None else _find(client, desired)
     if current is None:
-        created, current = _create(client, wish, on_created)
+        created, current = _create(client, desired, on_created)
     if created:
-        return _created(current, wish)
+        return _created(current, desired)
     if if_exists == "skip":
         return Result(id_of(current), "skipped", current)
     if if_exists == "fail":
         raise QlikDataAssetExistsError.without_request(
             409, f"Data asset {id_of(current)} ({current.technical_name}) exists already."
         )
-    return change(client, id_of(current), lambda current: overlay(current, wish), current=current)
+    return change(client, id_of(current), lambda current: overlay(current, desired), current=current)
 
 
 def check_upsert(asset: DataAsset | Mapping[str, Any], if_exists: str) -> DataAsset:
-    """Return the wish of an upsert, checked.
+    """Return the desired values of an upsert, checked.
 
     :raises QlikValidationError: if it can neither be found nor created.
     """
-    wish = leave_missing_freshness(DataAsset.parse(asset))
+    desired = leave_missing_freshness(DataAsset.parse(asset))
     if if_exists not in {"update", "skip", "fail"}:
         raise QlikValidationError(f"if_exists is {if_exists!r}: use 'update', 'skip' or 'fail'.")
-    if wish.id is None and not (wish.store_id and wish.technical_name):
+    if desired.id is None and not (desired.store_id and desired.technical_name):
         raise QlikValidationError(
             "The data asset needs its 'id', or 'dataStoreInfo' (with 'id') and 'technicalName', to be found."
         )
-    if wish.id is None and not wish.app_type:
+    if desired.id is None and not desired.app_type:
         raise QlikValidationError("The data asset needs 'appType', in case it has to be created.")
-    return wish
+    return desired
 
 
-def _created(asset: DataAsset, wish: DataAsset) -> Result:
-    return Result(id_of(asset), "created", asset, tuple(sorted(wish.to_request())))
+def _created(asset: DataAsset, desired: DataAsset) -> Result:
+    return Result(id_of(asset), "created", asset, tuple(sorted(desired.to_request())))
 
 
 def _create(
-    client: QlikCloudClient, wish: DataAsset, on_created: Callable[[Result], None]
+    client: QlikCloudClient, desired: DataAsset, on_created: Callable[[Result], None]
 ) -> tuple[bool, DataAsset]:
     """Create a data asset; return whether it is ours, and the one that is in the catalog now.
 
     A create whose outcome is unknown is not repeated before a look-up by name.
     """
-    body = new_document(wish)
+    body = new_document(desired)
     for attempt in range(1, _CREATE_ATTEMPTS + 1):
         try:
             created = client.create_data_asset(body)
-            on_created(_created(created, wish))
-            return _keep_one(client, wish, created)
+            on_created(_created(created, desired))
+            return _keep_one(client, desired, created)
         except QlikConflictError:
-            current = _find(client, wish)
+            current = _find(client, desired)
             if current is None:
                 raise
             return False, current
         except QlikCloudError as error:
             if not outcome_is_unknown(error):
                 raise
-            if found := _named(client, wish.store_id or "", wish.technical_name or ""):
-                return _keep_oldest(client, wish, found)
+            if found := _named(client, desired.store_id or "", desired.technical_name or ""):
+                return _keep_oldest(client, desired, found)
             if attempt == _CREATE_ATTEMPTS or isinstance(error, QlikResponseError):
                 raise
             pause = random.uniform(0, 2.0**attempt)  # noqa: S311 - jitter
@@ -145,13 +146,13 @@ def _create(
     raise AssertionError("unreachable")
 
 
-def _keep_one(client: QlikCloudClient, wish: DataAsset, created: DataAsset) -> tuple[bool, DataAsset]:
+def _keep_one(client: QlikCloudClient, desired: DataAsset, created: DataAsset) -> tuple[bool, DataAsset]:
     """Make sure that no other task created the same data asset at the same moment.
 
     Whether a tenant refuses a second one of the same name is not documented. All tasks keep the oldest, and
     each deletes only what it has just created itself.
     """
-    current = _find(client, wish)
+    current = _find(client, desired)
     if current is None or current.id == created.id:
         return True, created
     logger.warning(
@@ -162,18 +163,20 @@ def _keep_one(client: QlikCloudClient, wish: DataAsset, created: DataAsset) -> t
     return False, current
 
 
-def _keep_oldest(client: QlikCloudClient, wish: DataAsset, found: list[DataAsset]) -> tuple[bool, DataAsset]:
+def _keep_oldest(
+    client: QlikCloudClient, desired: DataAsset, found: list[DataAsset]
+) -> tuple[bool, DataAsset]:
     """Settle a create without an answer: return whether the oldest is ours; remove ours if it is younger.
 
-    Ours is what holds the wish and nothing else, as it was created.
+    Ours is what holds the desired values and nothing else, as it was created.
     """
     oldest, *younger = found
     for asset in younger:
-        if is_as_created(asset, wish):
+        if is_as_created(asset, desired):
             logger.warning("Data asset %s is a younger duplicate of %s; removing it.", asset.id, oldest.id)
             with contextlib.suppress(QlikNotFoundError):
                 client.delete_data_assets([id_of(asset)])
-    return is_as_created(oldest, wish), oldest
+    return is_as_created(oldest, desired), oldest
 
 
 def _named(client: QlikCloudClient, data_store_id: str, technical_name: str) -> list[DataAsset]:
@@ -190,5 +193,5 @@ def _named(client: QlikCloudClient, data_store_id: str, technical_name: str) -> 
     return found
 
 
-def _find(client: QlikCloudClient, wish: DataAsset) -> DataAsset | None:
-    return find_data_asset(client, wish.store_id or "", wish.technical_name or "")
+def _find(client: QlikCloudClient, desired: DataAsset) -> DataAsset | None:
+    return find_data_asset(client, desired.store_id or "", desired.technical_name or "")

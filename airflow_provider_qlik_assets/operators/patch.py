@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class QlikPatchDataAssetOperator(QlikSingleOperator):
-    """Change a data asset; nothing is written if it is as wished already.
+    """Change a data asset; nothing is written if it is as desired already.
 
     :param data_asset_id: id of the data asset.
     :param operations: JSON Patch (RFC 6902) operations, applied as they are. Those that append to an array do
         so again on each run, unless a ``test`` or ``expected_version`` prevents it.
     :param changes: values by field, in place of ``operations``: ``None`` clears a field, ``properties`` are
         set key by key, and ``data_freshness`` never goes back.
-    :param expected_version: fail if the data asset has another version and is not as wished.
+    :param expected_version: fail if the data asset has another version and is not as desired.
     :param deferrable: whether to release the worker slot while the quota is used up for more than a minute;
         Airflow's ``[operators] default_deferrable`` if not given.
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.

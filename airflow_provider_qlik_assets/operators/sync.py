@@ -22,8 +22,8 @@ from airflow_provider_qlik_assets.arguments import (
 from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.results import summary_of_rows
 from airflow_provider_qlik_assets.catalog.sync.apply import Sync
-from airflow_provider_qlik_assets.catalog.sync.desired import check_store_id, parse_wishes
-from airflow_provider_qlik_assets.catalog.sync.desired_files import SUFFIXES, is_file_name, read_wish_file
+from airflow_provider_qlik_assets.catalog.sync.desired import check_store_id, parse_desired
+from airflow_provider_qlik_assets.catalog.sync.desired_files import SUFFIXES, is_file_name, read_desired_file
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, shorten
 from airflow_provider_qlik_assets.operators.base import QlikOperator
 
@@ -36,17 +36,17 @@ _WRITTEN = frozenset({"created", "updated", "deleted"})
 
 
 class QlikSyncDataAssetsOperator(QlikOperator):
-    """Bring all data assets of a data store to what a list or a file wishes.
+    """Bring all data assets of a data store to what a list or a file says.
 
     The data store is read by listing; only what differs is written, several at a time. Fields that are not
     given stay as they are, ``data_freshness`` never goes back. One data asset that fails does not keep the
     others from being written; the task fails at the end with all failures, and its retry does what is left.
 
     :param data_store_id: id of the data store.
-    :param data_assets: the wishes, each with ``technicalName`` (unique) and ``appType``, by the API's names
-        or their snake_case forms; or the path of a file (``.yaml``, ``.yml``, ``.json``) that holds that
-        list, absolute or relative to the folder of the DAG's file or of its bundle. The path may hold
-        templates, but not as its end; what a task returns names no file.
+    :param data_assets: the desired data assets, each with ``technicalName`` (unique) and ``appType``, by the
+        API's names or their snake_case forms; or the path of a file (``.yaml``, ``.yml``, ``.json``) that
+        holds that list, absolute or relative to the folder of the DAG's file or of its bundle. The path may
+        hold templates, but not as its end; what a task returns names no file.
     :param delete_unlisted: whether to delete what is in the data store and not in the list.
     :param protected_tags: a data asset with one of these tags is never deleted.
     :param max_deletions: fail before the first write if more would be deleted; ``None`` sets no limit.
@@ -112,7 +112,7 @@ class QlikSyncDataAssetsOperator(QlikOperator):
         sync = Sync(
             client,
             self.data_store_id,
-            self._wishes(part.context),
+            self._desired_data_assets(part.context),
             delete_unlisted=as_bool(self.delete_unlisted, "delete_unlisted"),
             guards=replace(guards, already_deleted=part.deleted_before()),
             own=part.created_before(),
@@ -136,8 +136,8 @@ class QlikSyncDataAssetsOperator(QlikOperator):
         )
         return {**summary, "dry_run": False}
 
-    def _wishes(self, context: Context) -> Any:
-        """Return the wishes from the rendered argument or from the file that it names."""
+    def _desired_data_assets(self, context: Context) -> Any:
+        """Return the desired data assets from the rendered argument or from the file that it names."""
         data_assets = str(self.data_assets) if isinstance(self.data_assets, PurePath) else self.data_assets
         if not is_file_name(data_assets):
             return self._argument("data_assets")
@@ -153,8 +153,8 @@ class QlikSyncDataAssetsOperator(QlikOperator):
         if not found:
             looked = f", neither in {' nor in '.join(map(str, folders))}" if not path.is_absolute() else ""
             raise QlikValidationError(f"data_assets names {path}, and there is no such file{looked}.")
-        self.log.info("The data assets are wished in %s.", shorten(str(found[0])))
-        return parse_wishes(read_wish_file(found[0]), self.data_store_id, quote=False)
+        self.log.info("The desired data assets are listed in %s.", shorten(str(found[0])))
+        return parse_desired(read_desired_file(found[0]), self.data_store_id, quote=False)
 
     def _folders(self, context: Context) -> list[Path]:
         """Return the folders that a relative path may be relative to, where they are on this worker."""
@@ -173,7 +173,7 @@ def _guards(protected_tags: Any, max_deletions: Any, max_fraction: Any) -> Delet
 
 
 def _check_data_assets(data_assets: Any, data_store_id: Any) -> None:
-    """Check the wishes as far as they are known when the DAG is parsed; files are read by the task.
+    """Check what is desired as far as it is known when the DAG is parsed; files are read by the task.
 
     :raises QlikValidationError: naming everything that is wrong.
     """
@@ -185,9 +185,9 @@ def _check_data_assets(data_assets: Any, data_store_id: Any) -> None:
                     f"data_assets is {shorten(repr(data_assets), 80)}: give a list, or the path of a file "
                     f"that ends in {', '.join(SUFFIXES)}."
                 )
-            parse_wishes(entries, None)
+            parse_desired(entries, None)
     elif is_known(data_assets):
-        parse_wishes(data_assets, data_store_id if is_known(data_store_id) else None)
+        parse_desired(data_assets, data_store_id if is_known(data_store_id) else None)
     elif isinstance(data_assets, list):
         for entry in data_assets:
             check_known_fields(entry)

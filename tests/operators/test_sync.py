@@ -228,7 +228,7 @@ def test_templates_that_render_to_nothing_are_refused(
         ({"data_assets": None}, "data_assets is a list"),
         ({"data_assets": {"a": 1}}, "data_assets is a list"),
         ({"data_assets": [wish("a"), wish("a")]}, "has the same technicalName"),
-        ({"data_assets": [wish("a", nmae="n"), {"appType": "x"}]}, "2 of 2 wished data assets are invalid"),
+        ({"data_assets": [wish("a", nmae="n"), {"appType": "x"}]}, "2 of 2 desired data assets are invalid"),
         ({"data_assets": [wish("a", dataStoreInfo={"id": "other"})]}, "names another data store"),
         ({"data_assets": [wish("{{ a }}", nmae="n")]}, "unknown field 'nmae'"),
         ({"data_assets": '[{"appType": "x"}]'}, "technicalName is missing"),

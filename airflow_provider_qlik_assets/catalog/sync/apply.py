@@ -1,4 +1,4 @@
-"""Bring a data store to what is wished: read it once, write what differs, confirm what was created.
+"""Bring a data store to what is desired: read it once, write what differs, confirm what was created.
 
 A create is not repeated before the data store was read again. After creating, it is read again in any case,
 because another task may have created the same data asset at the same moment: all tasks keep the oldest, and
@@ -23,7 +23,7 @@ from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.overlay import overlay
 from airflow_provider_qlik_assets.catalog.progress import Progress
 from airflow_provider_qlik_assets.catalog.results import Result
-from airflow_provider_qlik_assets.catalog.sync.desired import check_store_id, parse_wishes
+from airflow_provider_qlik_assets.catalog.sync.desired import check_store_id, parse_desired
 from airflow_provider_qlik_assets.catalog.sync.plan import Plan, make_plan
 from airflow_provider_qlik_assets.catalog.workers import Breaker, Workers
 from airflow_provider_qlik_assets.client.errors import (
@@ -49,23 +49,23 @@ _MOST_LOGGED_FAILURES = 20
 
 
 class _Job(NamedTuple):
-    """A wish, and the data asset to change; ``None`` creates one."""
+    """What is desired, and the data asset to change; ``None`` creates one."""
 
-    wish: DataAsset
+    desired: DataAsset
     actual: DataAsset | None
 
     @property
     def name(self) -> str:
-        return self.wish.technical_name or ""
+        return self.desired.technical_name or ""
 
 
 class Sync:
-    """Bring a data store to what is wished.
+    """Bring a data store to what is desired.
 
     :param client: the client; writes are sent by several threads.
     :param data_store_id: the data store.
-    :param data_assets: see :func:`~airflow_provider_qlik_assets.catalog.sync.desired.parse_wishes`.
-    :param delete_unlisted: whether to delete the data assets that are not wished.
+    :param data_assets: see :func:`~airflow_provider_qlik_assets.catalog.sync.desired.parse_desired`.
+    :param delete_unlisted: whether to delete the data assets that are not desired.
     :param guards: which of these survive, and how many may be deleted.
     :param own: ids by technical name of the data assets that an earlier part of the same work has created.
     :param clock: seconds that never go back, for the progress.
@@ -85,10 +85,12 @@ class Sync:
     ) -> None:
         self._client = client
         self._store_id = check_store_id(data_store_id)
-        self._wishes = {wish.technical_name or "": wish for wish in parse_wishes(data_assets, data_store_id)}
-        if delete_unlisted and not self._wishes:
+        self._desired = {
+            desired.technical_name or "": desired for desired in parse_desired(data_assets, data_store_id)
+        }
+        if delete_unlisted and not self._desired:
             raise QlikValidationError(
-                "No data asset is wished, so delete_unlisted would empty the data store: refused. Check "
+                "No data asset is desired, so delete_unlisted would empty the data store: refused. Check "
                 "where the list comes from."
             )
         self._delete_unlisted = delete_unlisted
@@ -99,20 +101,20 @@ class Sync:
         self._in_doubt: dict[str, QlikCloudError] = {}
         self._attempts: Counter[str] = Counter()
         self._failures: dict[str, QlikCloudError] = {}
-        self._wished: dict[str, Result] = {}
-        self._unwished: dict[str, Result] = {}
+        self._desired_results: dict[str, Result] = {}
+        self._other_results: dict[str, Result] = {}
 
     @property
     def results(self) -> list[Result]:
-        """What was done so far, in the order of the wishes; also if :meth:`apply` ended with an error."""
-        wished = [self._wished[name] for name in self._wishes if name in self._wished]
-        return [*wished, *self._unwished.values()]
+        """What was done so far, in the order that was given; also if :meth:`apply` ended with an error."""
+        results = [self._desired_results[name] for name in self._desired if name in self._desired_results]
+        return [*results, *self._other_results.values()]
 
     def plan(self) -> Plan:
         """Read the data store and return what has to be done."""
         return make_plan(
             self._store_id,
-            self._wishes.values(),
+            self._desired.values(),
             self._client.list_data_assets(self._store_id),
             delete_unlisted=self._delete_unlisted,
             guards=self._guards,
@@ -129,14 +131,14 @@ class Sync:
         """Carry a plan out.
 
         :param plan: as :meth:`plan` has just returned it.
-        :return: a result for each wish, and for each data asset that was deleted or left alone.
+        :return: a result for each desired, and for each data asset that was deleted or left alone.
         :raises QlikValidationError: if more would be deleted than the guards allow; nothing was written.
         :raises QlikPartialFailureError: if some data assets failed; all others were written, none deleted.
         :raises QlikCloudError: if an error would hit all others, too. Running it again does what is left.
         """
         self.check(plan)
         for asset in plan.protected:
-            self._unwished[id_of(asset)] = Result(id_of(asset), "skipped", asset)
+            self._other_results[id_of(asset)] = Result(id_of(asset), "skipped", asset)
         to_do = plan
         while True:
             self._accept(to_do)
@@ -147,8 +149,10 @@ class Sync:
                 to_do = self._confirm(unconfirmed)
         if self._failures:
             if plan.to_delete:
-                logger.warning("Nothing was deleted, because not all that is wished could be written.")
-            raise QlikPartialFailureError(self._failures, total=len(self._wishes))
+                logger.warning(
+                    "Nothing was deleted, because not everything that is desired could be written."
+                )
+            raise QlikPartialFailureError(self._failures, total=len(self._desired))
         with self._saying_what_was_written():
             self._delete(plan)
         return self.results
@@ -159,7 +163,9 @@ class Sync:
         try:
             yield
         except QlikCloudError as error:
-            written = sum(result.action in {"created", "updated"} for result in self._wished.values())
+            written = sum(
+                result.action in {"created", "updated"} for result in self._desired_results.values()
+            )
             if written:
                 error.add_progress(f"{written:,} written.")
             raise
@@ -168,23 +174,23 @@ class Sync:
         """Note what is there already, and remove younger duplicates that were created here."""
         for asset in plan.unchanged:
             name = asset.technical_name or ""
-            if name not in self._wished or self._wished[name].id != asset.id:
+            if name not in self._desired_results or self._desired_results[name].id != asset.id:
                 own = self._is_own(asset)
-                self._wished[name] = (
-                    _created(asset, self._wishes[name]) if own else Result(id_of(asset), "unchanged", asset)
+                self._desired_results[name] = (
+                    _created(asset, self._desired[name]) if own else Result(id_of(asset), "unchanged", asset)
                 )
         for update in plan.to_update:
             name = update.actual.technical_name or ""
-            self._wished.pop(name, None)
+            self._desired_results.pop(name, None)
             if self._is_own(update.actual):
-                self._wished[name] = _created(update.actual, update.wish)
+                self._desired_results[name] = _created(update.actual, update.desired)
         duplicates = []
         for conflict in plan.conflicts:
             for asset in conflict.others:
                 if self._is_own(asset):
                     duplicates.append(asset)
                 else:
-                    self._unwished[id_of(asset)] = Result(id_of(asset), "skipped", asset)
+                    self._other_results[id_of(asset)] = Result(id_of(asset), "skipped", asset)
         if duplicates:
             logger.warning(
                 "%d data assets were created by another task at the same moment; keeping those.",
@@ -197,13 +203,13 @@ class Sync:
         """Return whether a data asset was created here, as far as anybody can know."""
         name = asset.technical_name or ""
         return asset.id == self._own.get(name) or (
-            name in self._unanswered and is_as_created(asset, self._wishes[name])
+            name in self._unanswered and is_as_created(asset, self._desired[name])
         )
 
     def _write(self, plan: Plan) -> set[str]:
         """Create and update; return the names that the next reading of the data store has to confirm."""
-        jobs = [_Job(update.wish, update.actual) for update in plan.to_update]
-        jobs += [_Job(wish, None) for wish in plan.to_create]
+        jobs = [_Job(update.desired, update.actual) for update in plan.to_update]
+        jobs += [_Job(desired, None) for desired in plan.to_create]
         unconfirmed: set[str] = set()
         if not jobs:
             return unconfirmed
@@ -245,9 +251,9 @@ class Sync:
     def _note_result(self, job: _Job, result: Result) -> None:
         if job.actual is None:
             self._own[job.name] = result.id
-        elif (before := self._wished.get(job.name)) is not None:
+        elif (before := self._desired_results.get(job.name)) is not None:
             result = replace(result, action="created", changed_fields=before.changed_fields)
-        self._wished[job.name] = result
+        self._desired_results[job.name] = result
 
     def _note_error(self, job: _Job, error: QlikCloudError) -> None:
         """Note a failure; one that the next reading of the data store may settle is no failure yet."""
@@ -265,7 +271,7 @@ class Sync:
 
     def _fail(self, name: str, error: QlikCloudError) -> None:
         self._failures[name] = error
-        self._wished.pop(name, None)
+        self._desired_results.pop(name, None)
         if len(self._failures) <= _MOST_LOGGED_FAILURES:
             logger.warning("%s: %s", name, error)
 
@@ -287,10 +293,10 @@ class Sync:
                 self._fail(name, error)
                 names = names - {name}
         self._in_doubt.clear()
-        return make_plan(self._store_id, (self._wishes[name] for name in sorted(names)), actual)
+        return make_plan(self._store_id, (self._desired[name] for name in sorted(names)), actual)
 
     def _delete(self, plan: Plan) -> None:
-        """Delete what nobody wishes, apart from what was changed since the plan was made."""
+        """Delete what is not desired, apart from what was changed since the plan was made."""
         if not plan.to_delete:
             return
         current = {asset.id: asset for asset in self._client.list_data_assets(self._store_id)}
@@ -298,15 +304,15 @@ class Sync:
         for asset in plan.to_delete:
             found = current.get(asset.id)
             if found is None:
-                self._unwished[id_of(asset)] = Result(id_of(asset), "missing")
+                self._other_results[id_of(asset)] = Result(id_of(asset), "missing")
             elif _state(found) != _state(asset):
                 logger.info("Data asset %s was changed meanwhile and is not deleted.", asset.id)
-                self._unwished[id_of(asset)] = Result(id_of(asset), "skipped", found)
+                self._other_results[id_of(asset)] = Result(id_of(asset), "skipped", found)
             else:
                 to_delete.append(found)
         self._guards.check(len(to_delete), len(current))
         for result in delete_listed(self._client, to_delete):
-            self._unwished[result.id] = result
+            self._other_results[result.id] = result
 
 
 def sync_data_assets(
@@ -317,16 +323,16 @@ def sync_data_assets(
     delete_unlisted: bool = False,
     guards: DeletionGuards | None = None,
 ) -> list[Result]:
-    """Bring a data store to what is wished; see :class:`Sync`.
+    """Bring a data store to what is desired; see :class:`Sync`.
 
     Fields that are not given stay as they are, ``data_freshness`` never goes back, and nothing is written
     when nothing differs.
 
     :param data_store_id: the data store.
-    :param data_assets: the wishes; ``technicalName`` and ``appType`` are required.
-    :param delete_unlisted: whether to delete the data assets that are not wished.
+    :param data_assets: the desired data assets; ``technicalName`` and ``appType`` are required.
+    :param delete_unlisted: whether to delete the data assets that are not desired.
     :param guards: which of these survive, and how many may be deleted.
-    :return: a result for each wish, and for each data asset that was deleted or left alone.
+    :return: a result for each desired, and for each data asset that was deleted or left alone.
     """
     sync = Sync(client, data_store_id, data_assets, delete_unlisted=delete_unlisted, guards=guards)
     plan = sync.plan()
@@ -336,17 +342,17 @@ def sync_data_assets(
 
 def _do(client: QlikCloudClient, job: _Job) -> Result:
     if job.actual is None:
-        return _created(client.create_data_asset(new_document(job.wish)), job.wish)
+        return _created(client.create_data_asset(new_document(job.desired)), job.desired)
     return change(
         client,
         id_of(job.actual),
-        lambda current: overlay(current, job.wish),
+        lambda current: overlay(current, job.desired),
         current=job.actual,
     )
 
 
-def _created(asset: DataAsset, wish: DataAsset) -> Result:
-    return Result(id_of(asset), "created", asset, tuple(sorted(wish.to_request())))
+def _created(asset: DataAsset, desired: DataAsset) -> Result:
+    return Result(id_of(asset), "created", asset, tuple(sorted(desired.to_request())))
 
 
 def _state(asset: DataAsset) -> tuple[Any, ...]:

@@ -31,8 +31,8 @@ def check_store_id(data_store_id: Any) -> str:
     return str(data_store_id)
 
 
-def parse_wishes(entries: Any, data_store_id: str | None, *, quote: bool = True) -> list[DataAsset]:
-    """Return the wished data assets of a data store.
+def parse_desired(entries: Any, data_store_id: str | None, *, quote: bool = True) -> list[DataAsset]:
+    """Return the desired data assets of a data store.
 
     :param entries: data assets, or objects with the API's names or their snake_case forms; ``technicalName``
         and ``appType`` are required. An object with the list in ``data_assets`` is accepted, too; its keys
@@ -43,7 +43,7 @@ def parse_wishes(entries: Any, data_store_id: str | None, *, quote: bool = True)
     :raises QlikValidationError: naming everything that is wrong in the first 20 entries with mistakes.
     """
     entries = _as_list(entries, quote=quote)
-    wishes: list[DataAsset] = []
+    desired_assets: list[DataAsset] = []
     problems: list[str] = []
     first_with: dict[str, int] = {}
     checked = 0
@@ -51,7 +51,7 @@ def parse_wishes(entries: Any, data_store_id: str | None, *, quote: bool = True)
         if len(problems) == _MOST_SHOWN_PROBLEMS:
             break
         checked += 1
-        wish, found = _parse(entry, data_store_id, quote=quote)
+        desired, found = _parse(entry, data_store_id, quote=quote)
         name = _name_of(entry)
         if name is not None and name in first_with:
             found.append(f"entry {first_with[name]} has the same technicalName")
@@ -60,16 +60,16 @@ def parse_wishes(entries: Any, data_store_id: str | None, *, quote: bool = True)
         if found:
             shown = f" ({shorten(repr(name), 80)})" if quote and name is not None else ""
             problems.append(f"entry {index}{shown}: {'; '.join(found)}")
-        elif wish is not None:
-            wishes.append(wish)
+        elif desired is not None:
+            desired_assets.append(desired)
     if problems:
         is_whole = checked == len(entries)
         raise QlikValidationError(
-            f"{len(problems)} of {'' if is_whole else f'the first {checked} of '}{len(entries)} wished data "
+            f"{len(problems)} of {'' if is_whole else f'the first {checked} of '}{len(entries)} desired data "
             f"assets are invalid; nothing was sent. {' | '.join(problems)}."
             + ("" if is_whole else " The other entries were not checked.")
         )
-    return wishes
+    return desired_assets
 
 
 def _as_list(entries: Any, *, quote: bool) -> list[Any]:
@@ -100,7 +100,7 @@ def _name_of(entry: Any) -> str | None:
 
 
 def _parse(entry: Any, data_store_id: str | None, *, quote: bool) -> tuple[DataAsset | None, list[str]]:
-    """Return the wish of an entry, if it is one, and what is wrong with it."""
+    """Return the desired data asset of an entry, if it is one, and what is wrong with it."""
     asset, problems = _read(entry, quote=quote)
     if asset is None:
         return None, problems
@@ -110,7 +110,7 @@ def _parse(entry: Any, data_store_id: str | None, *, quote: bool) -> tuple[DataA
         problems.append("appType is missing, which is needed if the data asset has to be created")
     refused = sorted(asset.model_fields_set - asset.given_fields)
     if refused:
-        problems.append(f"{', '.join(refused)} cannot be wished: Qlik Cloud sets it")
+        problems.append(f"{', '.join(refused)} cannot be set: Qlik Cloud sets it")
     if "data_store_info" in asset.model_fields_set and data_store_id not in {None, asset.store_id}:
         problems.append("dataStoreInfo names another data store than data_store_id")
     try:

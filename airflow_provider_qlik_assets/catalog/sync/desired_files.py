@@ -1,4 +1,4 @@
-"""Wished data assets in a YAML or JSON file, to be kept beside the code that loads them.
+"""Desired data assets in a YAML or JSON file, to be kept beside the code that loads them.
 
 Whoever may write the file must not be able to harm those who read it: its size, its depth and how many values
 it holds are bounded, and messages quote nothing of it but the names of known fields.
@@ -25,11 +25,11 @@ _KNOWN_KEYS = frozenset({"data_assets", *DataAsset.model_fields, *map(to_camel, 
 
 
 def is_file_name(value: Any) -> bool:
-    """Return whether a value is the path of a file, and not the wishes themselves."""
+    """Return whether a value is the path of a file, and not the desired data assets themselves."""
     return isinstance(value, str) and value.strip().lower().endswith(SUFFIXES)
 
 
-def read_wish_file(path: Path) -> Any:
+def read_desired_file(path: Path) -> Any:
     """Return what a file holds, not checked any further.
 
     A YAML file may use anchors, aliases and merge keys, as long as the aliases stand for no more than 250,000

@@ -1,4 +1,4 @@
-"""What has to be done so that a data store holds what is wished; computed before anything is written."""
+"""What has to be done so that a data store holds what is desired; computed before anything is written."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ class FieldChange:
 
 @dataclass(frozen=True)
 class Update:
-    """A data asset that is not as wished.
+    """A data asset that is not as desired.
 
     :param actual: as it is.
-    :param wish: the fields to set.
+    :param desired: the fields to set.
     :param changes: the values that differ.
     """
 
     actual: DataAsset
-    wish: DataAsset
+    desired: DataAsset
     changes: tuple[FieldChange, ...]
 
     @property
@@ -71,16 +71,16 @@ class Conflict:
 
 @dataclass(frozen=True)
 class Plan:
-    """What has to be done so that a data store holds what is wished.
+    """What has to be done so that a data store holds what is desired.
 
     :param data_store_id: the data store.
     :param total: number of data assets that it holds.
-    :param to_create: wishes of which there is no data asset.
-    :param to_update: data assets that differ from the wish.
-    :param unchanged: data assets that are as wished.
-    :param to_delete: data assets that nobody wishes, if those are to be deleted.
+    :param to_create: desired data assets that do not exist.
+    :param to_update: data assets that differ from what is desired.
+    :param unchanged: data assets that are as desired.
+    :param to_delete: data assets that are not desired, if those are to be deleted.
     :param protected: data assets that would be deleted if they were not protected.
-    :param conflicts: wished technical names that several data assets have.
+    :param conflicts: desired technical names that several data assets have.
     """
 
     data_store_id: str
@@ -102,7 +102,7 @@ class Plan:
         return {
             "data_store_id": self.data_store_id,
             "total": self.total,
-            "to_create": [wish.to_json() for wish in self.to_create],
+            "to_create": [desired.to_json() for desired in self.to_create],
             "to_update": [
                 {
                     **_reference(update.actual),
@@ -129,8 +129,8 @@ class Plan:
     def to_rows(self) -> list[dict[str, Any]]:
         """Return the results that carrying the plan out would have, as far as they are known."""
         rows = [
-            compact_row(None, "created", wish, changed_fields=sorted(wish.to_request()))
-            for wish in self.to_create
+            compact_row(None, "created", desired, changed_fields=sorted(desired.to_request()))
+            for desired in self.to_create
         ]
         rows += [
             compact_row(update.actual.id, "updated", update.actual, changed_fields=update.fields)
@@ -168,7 +168,7 @@ class Plan:
             (len(self.conflicts), "in conflict"),
         ]
         shown = ", ".join(f"{number:,} {what}" for number, what in parts if number)
-        return f"Plan for data store {shorten(self.data_store_id)}: {shown or 'nothing is wished'}."
+        return f"Plan for data store {shorten(self.data_store_id)}: {shown or 'no data asset is desired'}."
 
     def __str__(self) -> str:
         return self.table()
@@ -176,7 +176,7 @@ class Plan:
     def _lines(self, most: int) -> Iterator[str]:
         """Yield the lines of the table, as many as are needed."""
         rows = (
-            *(("create", wish, "") for wish in self.to_create[:most]),
+            *(("create", desired, "") for desired in self.to_create[:most]),
             *(("update", update.actual, _shown_changes(update)) for update in self.to_update[:most]),
             *(("delete", asset, _shown_freshness(asset)) for asset in self.to_delete[:most]),
             *(("protected", asset, _shown(asset.tags)) for asset in self.protected[:most]),
@@ -189,45 +189,45 @@ class Plan:
 
 def make_plan(
     data_store_id: str,
-    wishes: Iterable[DataAsset],
+    desired_assets: Iterable[DataAsset],
     actual: Iterable[DataAsset],
     *,
     delete_unlisted: bool = False,
     guards: DeletionGuards | None = None,
 ) -> Plan:
-    """Return what has to be done so that a data store holds what is wished.
+    """Return what has to be done so that a data store holds what is desired.
 
     :param data_store_id: the data store.
-    :param wishes: as :func:`~airflow_provider_qlik_assets.catalog.sync.desired.parse_wishes` returns them.
+    :param desired_assets: as :func:`.parse_desired` returns them.
     :param actual: all data assets of the data store.
-    :param delete_unlisted: whether to delete what is not wished.
+    :param delete_unlisted: whether to delete what is not desired.
     :param guards: what protects data assets from that; how many may be deleted is not checked here.
     """
     guards = guards or DeletionGuards()
-    wished = {wish.technical_name: wish for wish in wishes}
+    by_name = {desired.technical_name: desired for desired in desired_assets}
     named: dict[str | None, list[DataAsset]] = {}
     unlisted: list[DataAsset] = []
     total = 0
     for asset in actual:
         total += 1
-        if asset.technical_name in wished:
+        if asset.technical_name in by_name:
             named.setdefault(asset.technical_name, []).append(asset)
         elif delete_unlisted:
             unlisted.append(asset)
     to_create, to_update, unchanged, conflicts = [], [], [], []
-    for name, wish in wished.items():
+    for name, desired in by_name.items():
         if name not in named:
-            to_create.append(wish)
+            to_create.append(desired)
             continue
         oldest, *younger = sorted(named[name], key=age)
         if younger:
             conflicts.append(Conflict(oldest, tuple(younger)))
-        operations = overlay(oldest, wish)
+        operations = overlay(oldest, desired)
         if operations:
-            to_update.append(Update(oldest, wish, tuple(_changes(oldest, operations))))
+            to_update.append(Update(oldest, desired, tuple(_changes(oldest, operations))))
         else:
             unchanged.append(oldest)
-    # Whether one whose name the user may not see is wished, nobody knows.
+    # Nobody knows whether one whose name the user may not see is desired.
     nameless = [asset for asset in unlisted if asset.technical_name is None]
     to_delete, protected = guards.split(asset for asset in unlisted if asset.technical_name is not None)
     return Plan(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik_assets.catalog.sync.desired import check_store_id, parse_wishes
+from airflow_provider_qlik_assets.catalog.sync.desired import check_store_id, parse_desired
 from airflow_provider_qlik_assets.client import DataAsset, QlikValidationError
 
 
@@ -18,7 +18,7 @@ def entry(name: str = "orders", /, **fields: Any) -> dict[str, Any]:
 
 def problems(*entries: Any, store: str | None = "store") -> str:
     with pytest.raises(QlikValidationError) as raised:
-        parse_wishes(list(entries), store)
+        parse_desired(list(entries), store)
     return str(raised.value)
 
 
@@ -32,36 +32,36 @@ def problems(*entries: Any, store: str | None = "store") -> str:
     ],
 )
 def test_every_wish_is_for_the_data_store(wished: Any) -> None:
-    (wish,) = parse_wishes([wished], "store")
+    (wish,) = parse_desired([wished], "store")
 
     assert (wish.technical_name, wish.app_type, wish.store_id) == ("orders", "airflow", "store")
 
 
 @pytest.mark.parametrize("wrap", [list, tuple, iter, lambda entries: {"data_assets": entries}])
 def test_lists_of_any_kind(wrap: Any) -> None:
-    assert [wish.technical_name for wish in parse_wishes(wrap([entry("b"), entry("a")]), "store")] == [
+    assert [wish.technical_name for wish in parse_desired(wrap([entry("b"), entry("a")]), "store")] == [
         "b",
         "a",
     ]
 
 
 def test_an_object_may_hold_anchors() -> None:
-    assert len(parse_wishes({"x-defaults": {"appType": "a"}, "data_assets": [entry()]}, "store")) == 1
+    assert len(parse_desired({"x-defaults": {"appType": "a"}, "data_assets": [entry()]}, "store")) == 1
 
 
 def test_an_object_with_another_key_is_refused() -> None:
     with pytest.raises(QlikValidationError, match="unknown key 'data_asset'; one for anchors begins"):
-        parse_wishes({"data_assets": [entry()], "data_asset": []}, "store")
+        parse_desired({"data_assets": [entry()], "data_asset": []}, "store")
 
 
 def test_no_wish_is_a_list_too() -> None:
-    assert parse_wishes([], "store") == []
+    assert parse_desired([], "store") == []
 
 
 @pytest.mark.parametrize("entries", ["orders", None, 5, {"orders": entry()}, entry(), b"[]"])
 def test_what_is_no_list_is_refused(entries: Any) -> None:
     with pytest.raises(QlikValidationError, match="data_assets is a list of data assets"):
-        parse_wishes(entries, "store")
+        parse_desired(entries, "store")
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ def test_what_is_no_list_is_refused(entries: Any) -> None:
         (entry(dataFreshness="yesterday"), "dataFreshness: 'yesterday' is not an instant"),
         (entry(dataStoreInfo={"id": "other"}), "dataStoreInfo names another data store"),
         (entry(dataStoreInfo=None), "dataStoreInfo names another data store"),
-        (entry(id="1", version=3), "id, version cannot be wished: Qlik Cloud sets it"),
-        (entry(createdTime="2026-01-01T00:00:00Z"), "created_time cannot be wished"),
+        (entry(id="1", version=3), "id, version cannot be set: Qlik Cloud sets it"),
+        (entry(createdTime="2026-01-01T00:00:00Z"), "created_time cannot be set"),
         (entry(properties={"share": math.nan}), "properties holds NaN or infinity"),
         (entry(properties={"a": [{"b": 2**64}]}), "properties holds an integer of more than 64 bits"),
         (entry(properties={"\ud800": 1}), "properties holds half of a surrogate pair"),
@@ -93,7 +93,7 @@ def test_what_is_no_list_is_refused(entries: Any) -> None:
 def test_a_mistake_is_named_with_its_entry(wrong: Any, message: str) -> None:
     text = problems(entry("first"), wrong)
 
-    assert text.startswith("1 of 2 wished data assets are invalid; nothing was sent. entry 1")
+    assert text.startswith("1 of 2 desired data assets are invalid; nothing was sent. entry 1")
     assert message in text
 
 
@@ -104,7 +104,7 @@ def test_several_mistakes_of_one_entry_are_reported_together() -> None:
         "unknown field 'nmae'",
         "tags.0: ",
         "name is 300 characters long",
-        "version cannot be wished",
+        "version cannot be set",
     ):
         assert part in text
 
@@ -120,14 +120,14 @@ def test_a_name_of_the_wrong_type_is_not_called_missing() -> None:
 def test_mistakes_of_several_entries_are_reported_together() -> None:
     text = problems(entry("a", nmae=1), entry("b"), entry("c", tags=["x", "x"]), entry("a"))
 
-    assert text.startswith("3 of 4 wished data assets are invalid")
+    assert text.startswith("3 of 4 desired data assets are invalid")
     assert "entry 0 ('a'): unknown field 'nmae'" in text
     assert "entry 2 ('c'): tags holds a tag twice" in text
     assert "entry 3 ('a'): entry 0 has the same technicalName" in text
 
 
 def test_names_are_case_sensitive() -> None:
-    assert len(parse_wishes([entry("orders"), entry("Orders")], "store")) == 2
+    assert len(parse_desired([entry("orders"), entry("Orders")], "store")) == 2
 
 
 def test_the_same_name_in_both_spellings_is_a_duplicate() -> None:
@@ -139,7 +139,7 @@ def test_the_same_name_in_both_spellings_is_a_duplicate() -> None:
 def test_a_thousand_mistakes_make_a_message_that_can_be_read() -> None:
     text = problems(*(entry("x" * 200 + str(number), **{"u" * 5000: 1}) for number in range(1000)))
 
-    assert text.startswith("20 of the first 20 of 1000 wished data assets are invalid; nothing was sent.")
+    assert text.startswith("20 of the first 20 of 1000 desired data assets are invalid; nothing was sent.")
     assert text.endswith("The other entries were not checked.")
     assert len(text) < 10_000
 
@@ -149,7 +149,7 @@ def test_values_are_not_repeated() -> None:
 
 
 def test_the_data_store_need_not_be_known_yet() -> None:
-    (wish,) = parse_wishes([entry(dataStoreInfo={"id": "any"})], None)
+    (wish,) = parse_desired([entry(dataStoreInfo={"id": "any"})], None)
 
     assert wish.store_id == "any"
 
@@ -166,5 +166,5 @@ def test_after_twenty_mistakes_no_more_are_looked_for() -> None:
 
     text = problems(*entries)
 
-    assert text.startswith("20 of the first 70 of 100050 wished data assets are invalid")
+    assert text.startswith("20 of the first 70 of 100050 desired data assets are invalid")
     assert time.process_time() - started < 1

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik_assets.catalog.sync.desired import parse_wishes
-from airflow_provider_qlik_assets.catalog.sync.desired_files import is_file_name, read_wish_file
+from airflow_provider_qlik_assets.catalog.sync.desired import parse_desired
+from airflow_provider_qlik_assets.catalog.sync.desired_files import is_file_name, read_desired_file
 from airflow_provider_qlik_assets.client import QlikValidationError
 
 ENTRIES = [{"technicalName": "orders", "tags": ["sales"], "properties": {"rows": 5}}]
@@ -27,7 +27,7 @@ def write(path: Path, text: str) -> Path:
 @pytest.mark.parametrize("name", ["c.json", "c.JSON", "c.yaml", "c.yml"])
 @pytest.mark.parametrize("document", [ENTRIES, {"data_assets": ENTRIES}])
 def test_json_is_read_from_any_file(tmp_path: Path, name: str, document: Any) -> None:
-    assert read_wish_file(write(tmp_path / name, json.dumps(document))) == document
+    assert read_desired_file(write(tmp_path / name, json.dumps(document))) == document
 
 
 def test_yaml_as_people_write_it(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_yaml_as_people_write_it(tmp_path: Path) -> None:
         technicalName: Größen
         dataFreshness: 2026-01-31T06:30:00Z
     """
-    document = read_wish_file(write(tmp_path / "c.yaml", text))
+    document = read_desired_file(write(tmp_path / "c.yaml", text))
 
     orders, sizes = document["data_assets"]
     assert orders == {"appType": "airflow", "tags": ["sales"], "technicalName": "orders"}
@@ -48,7 +48,7 @@ def test_yaml_as_people_write_it(tmp_path: Path) -> None:
 
 
 def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
-    assert read_wish_file(write(tmp_path / "c.json", "\ufeff[]")) == []
+    assert read_desired_file(write(tmp_path / "c.json", "\ufeff[]")) == []
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_mistakes_are_named_by_their_place_and_quote_nothing(
     tmp_path: Path, name: str, text: str, message: str
 ) -> None:
     with pytest.raises(QlikValidationError) as raised:
-        read_wish_file(write(tmp_path / name, text))
+        read_desired_file(write(tmp_path / name, text))
 
     assert message in str(raised.value)
     assert str(tmp_path / name) in str(raised.value)
@@ -98,12 +98,12 @@ def test_what_is_no_text_is_refused(tmp_path: Path, suffix: str) -> None:
     path.write_bytes(b"\xff\xfe\x00")
 
     with pytest.raises(QlikValidationError, match="cannot be read: it is not UTF-8 text"):
-        read_wish_file(path)
+        read_desired_file(path)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(QlikValidationError, match="cannot be read: No such file"):
-        read_wish_file(tmp_path / "c.yaml")
+        read_desired_file(tmp_path / "c.yaml")
 
 
 @pytest.mark.parametrize(
@@ -127,12 +127,12 @@ def test_file_names_are_told_from_lists(value: Any, expected: bool) -> None:
 READ = """
 import resource, sys, time
 from pathlib import Path
-from airflow_provider_qlik_assets.catalog.sync.desired_files import read_wish_file
+from airflow_provider_qlik_assets.catalog.sync.desired_files import read_desired_file
 from airflow_provider_qlik_assets.client import QlikValidationError
 import airflow_provider_qlik_assets.catalog.sync.bounded_yaml
 before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
 try:
-    read_wish_file(Path(sys.argv[1]))
+    read_desired_file(Path(sys.argv[1]))
 except QlikValidationError as error:
     print(error)
 else:
@@ -218,17 +218,17 @@ def test_lists_may_be_nested_50_deep(tmp_path: Path, name: str, depth: int, is_r
     path = write(tmp_path / name, "[" * depth + "1" + "]" * depth)
 
     if is_read:
-        assert str(read_wish_file(path)) == "[" * depth + "1" + "]" * depth
+        assert str(read_desired_file(path)) == "[" * depth + "1" + "]" * depth
     else:
         with pytest.raises(QlikValidationError, match="nested more than 50 deep"):
-            read_wish_file(path)
+            read_desired_file(path)
 
 
 def test_ten_thousand_entries_may_share_their_defaults(tmp_path: Path) -> None:
     shared = "x-defaults: &defaults {" + ", ".join(f"k{n}: {n}" for n in range(10)) + "}\ndata_assets:\n"
     entries = "".join(f"- {{<<: *defaults, technicalName: t{n}}}\n" for n in range(10_000))
 
-    document = read_wish_file(write(tmp_path / "c.yaml", shared + entries))
+    document = read_desired_file(write(tmp_path / "c.yaml", shared + entries))
 
     assert len(document["data_assets"]) == 10_000
     assert document["data_assets"][-1]["k9"] == 9
@@ -237,7 +237,7 @@ def test_ten_thousand_entries_may_share_their_defaults(tmp_path: Path) -> None:
 def test_a_mapping_that_was_merged_may_be_merged_again(tmp_path: Path) -> None:
     text = "a: &a {x: 1, y: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: *b, x: 3}\n"
 
-    assert read_wish_file(write(tmp_path / "c.yaml", text))["c"] == {"x": 3, "y": 1}
+    assert read_desired_file(write(tmp_path / "c.yaml", text))["c"] == {"x": 3, "y": 1}
 
 
 def test_half_of_a_surrogate_pair_is_refused_as_in_a_list(tmp_path: Path) -> None:
@@ -245,4 +245,4 @@ def test_half_of_a_surrogate_pair_is_refused_as_in_a_list(tmp_path: Path) -> Non
     with pytest.raises(
         QlikValidationError, match=r"entry 0 \('orders'\): description holds half of a surrogate"
     ):
-        parse_wishes(read_wish_file(write(tmp_path / "c.json", text)), "store")
+        parse_desired(read_desired_file(write(tmp_path / "c.json", text)), "store")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
-from airflow_provider_qlik_assets.catalog.sync.desired import parse_wishes
+from airflow_provider_qlik_assets.catalog.sync.desired import parse_desired
 from airflow_provider_qlik_assets.catalog.sync.plan import Plan, make_plan
 from airflow_provider_qlik_assets.client import DataAsset
 
@@ -31,7 +31,7 @@ def wish(name: str, /, **fields: Any) -> dict[str, Any]:
 
 
 def plan_for(wishes: list[dict[str, Any]], assets: list[DataAsset], **options: Any) -> Plan:
-    return make_plan("store", parse_wishes(wishes, "store"), assets, **options)
+    return make_plan("store", parse_desired(wishes, "store"), assets, **options)
 
 
 def ids(assets: Any) -> list[str | None]:

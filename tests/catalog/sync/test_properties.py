@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from airflow_provider_qlik_assets.catalog import DeletionGuards, Plan, Sync, make_plan
 from airflow_provider_qlik_assets.catalog.creation import new_document
 from airflow_provider_qlik_assets.catalog.overlay import overlay
-from airflow_provider_qlik_assets.catalog.sync.desired import parse_wishes
+from airflow_provider_qlik_assets.catalog.sync.desired import parse_desired
 from airflow_provider_qlik_assets.client import DataAsset, QlikCloudClient, QlikValidationError
 from airflow_provider_qlik_assets.sandbox import Sandbox
 
@@ -88,7 +88,7 @@ def stored(documents: list[Json]) -> Store:
 
 def plan_for(store: Store, wishes: list[Json], **options: Any) -> Plan:
     actual = [DataAsset.from_json(document) for document in store.values()]
-    return make_plan("store", parse_wishes(wishes, "store"), actual, **options)
+    return make_plan("store", parse_desired(wishes, "store"), actual, **options)
 
 
 def applied(store: Store, plan: Plan) -> Store:
@@ -99,7 +99,7 @@ def applied(store: Store, plan: Plan) -> Store:
         after[key] = {"id": key, "version": 1, "createdTime": "2026-11-01T00:00:00Z", **new_document(wish)}
     for update in plan.to_update:
         assert update.actual.id is not None
-        operations = [operation.to_json() for operation in overlay(update.actual, update.wish)]
+        operations = [operation.to_json() for operation in overlay(update.actual, update.desired)]
         after[update.actual.id] = jsonpatch.apply_patch(after[update.actual.id], operations)
     for asset in plan.to_delete:
         del after[asset.id]
