@@ -94,10 +94,10 @@ _HOMES = {
     "QlikServerError": "errors",
     "QlikStoppedError": "errors",
     "QlikValidationError": "errors",
-    "RateLimiter": "rate_limit",
-    "RateLimits": "rate_limit",
+    "RateLimiter": "rate_limit.limiter",
+    "RateLimits": "rate_limit.limiter",
     "RetryPolicy": "retry",
-    "Tier": "rate_limit",
+    "Tier": "rate_limit.limiter",
 }
 
 
