@@ -108,13 +108,8 @@ def test_every_operator_and_sensor_is_named() -> None:
     from airflow_provider_qlik_assets.operators import data_assets  # noqa: PLC0415
     from airflow_provider_qlik_assets.sensors import data_freshness  # noqa: PLC0415
 
-    names = {
-        name
-        for module in (data_assets, data_freshness)
-        for name, value in vars(module).items()
-        if name.startswith("Qlik") and getattr(value, "__module__", "") == module.__name__
-    }
-    assert len(names) == 5
+    names = {*data_assets.__all__, data_freshness.QlikDataFreshnessSensor.__name__}
+    assert len(names) == 7
     for name in names:
         assert f"`{name}`" in README
 

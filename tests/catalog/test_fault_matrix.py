@@ -297,5 +297,5 @@ def test_a_revoked_api_key_ends_in_an_error(
     before = qlik_sandbox.assets
     qlik_sandbox.add_fault(Fault(kind="revoke_token", method="POST"))
     with pytest.raises(QlikCloudError, match="Check the API key"):
-        upsert(connect(auth=ApiKey(qlik_sandbox.api_key)), store_id, "fresh")
+        upsert(connect(ApiKey(qlik_sandbox.api_key)), store_id, "fresh")
     assert qlik_sandbox.assets == before
