@@ -30,24 +30,12 @@ from airflow_provider_qlik_assets.client import (
 )
 from airflow_provider_qlik_assets.client.rate_limit.memory import MemoryStore
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
+from tests.clients import Clock
 
 INSTANT = "2026-02-03T04:05:06.000Z"
 READ_TIMEOUT = 0.5
 
 DONE, REFUSED = "done", "refused"
-
-
-class Clock:
-    """Time that passes only while somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import redis
 from airflow_provider_qlik_assets.client.rate_limit.file import FileStore
 from airflow_provider_qlik_assets.client.rate_limit.memory import MemoryStore
 from airflow_provider_qlik_assets.client.rate_limit.redis import RedisStore
+from tests.clients import Clock
 
 _LONGEST_REAL_WINDOW_SECONDS = 2
 
@@ -87,25 +88,6 @@ def own_redis_server() -> Iterator[RedisServer]:
     server = _start_redis()
     yield server
     server.stop()
-
-
-class Clock:
-    """A clock that goes when the test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        """Pass time."""
-        self.now += seconds
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 class RedisStoreOnClock(RedisStore):
