@@ -55,6 +55,7 @@ def test_the_sdist_holds_what_is_needed_to_build_and_test(built: dict[str, set[s
     assert {
         "LICENSE",
         "README.md",
+        "ARCHITECTURE.md",
         "CHANGELOG.md",
         "CONTRIBUTING.md",
         "SECURITY.md",
