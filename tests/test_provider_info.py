@@ -48,7 +48,7 @@ def dotted_paths(value: Any) -> Iterator[str]:
 
 
 def test_airflow_accepts_the_metadata() -> None:
-    _create_provider_info_schema_validator().validate(get_provider_info())
+    assert list(_create_provider_info_schema_validator().iter_errors(get_provider_info())) == []
 
 
 def test_package_name_is_the_distribution() -> None:
@@ -208,9 +208,14 @@ def test_largest_limits_are_the_clients() -> None:
 
 
 def test_examples_can_be_given() -> None:
-    for field in EXTRA_FIELDS:
-        if field.example and field.name != "private_key_path":
-            field.parse(field.example)
+    parsed = {
+        field.name: field.parse(field.example)
+        for field in EXTRA_FIELDS
+        if field.example and field.name != "private_key_path"
+    }
+
+    assert parsed
+    assert None not in parsed.values()
 
 
 def test_configuration_has_the_options_that_connections_take_defaults_from() -> None:

@@ -11,7 +11,6 @@ import logging
 import stat
 import threading
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,6 @@ from airflow_provider_qlik_assets.client import (
     OAuthPrivateKey,
     QlikAuthenticationError,
     QlikBadRequestError,
-    QlikCloudClient,
     QlikCloudError,
     QlikConfigurationError,
     QlikConnectionError,
@@ -43,8 +41,8 @@ from airflow_provider_qlik_assets.client import (
     RetryPolicy,
 )
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
+from tests.clients import Connect
 
-Connect = Callable[..., QlikCloudClient]
 TOKEN = "/oauth/token"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ from airflow_provider_qlik_assets.client import (
 )
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
 
-Connect = Callable[..., QlikCloudClient]
 ODD_IDS = [
     "a/b",
     "../x",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -21,8 +20,7 @@ from airflow_provider_qlik_assets.client import (
 )
 from airflow_provider_qlik_assets.client.base_url import parse_base_url
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
-
-Connect = Callable[..., QlikCloudClient]
+from tests.clients import Connect
 
 
 def test_nothing_is_sent_before_the_first_call(sandbox: Sandbox, connect: Connect) -> None:

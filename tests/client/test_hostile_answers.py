@@ -20,11 +20,10 @@ from airflow_provider_qlik_assets.client import (
     QlikServerError,
     RetryPolicy,
 )
+from tests.clients import Connect
 from tests.wire import MIB, answer, bomb
 
 ONCE = RetryPolicy(max_retries=0)
-
-Connect = Callable[..., QlikCloudClient]
 
 
 CLIENT = """

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from airflow_provider_qlik_assets.client import (
-    QlikCloudClient,
     QlikConnectionError,
     QlikNotFoundError,
     QlikResponseError,
     QlikServerError,
     RetryPolicy,
 )
+from tests.clients import Connect
 from tests.wire import MIB, answer, bomb
 
 ONCE = RetryPolicy(max_retries=0)
-
-Connect = Callable[..., QlikCloudClient]
 
 
 @pytest.mark.parametrize("begin", [b"2;", b"2\r\n{}\r\n0\r\nX: "], ids=["length of a chunk", "trailer"])

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from airflow_provider_qlik_assets.client import (
-    QlikCloudClient,
     QlikResponseError,
     RetryPolicy,
 )
 from airflow_provider_qlik_assets.client.tokens import AccessToken
+from tests.clients import Connect
 from tests.wire import answer
 
 ONCE = RetryPolicy(max_retries=0)
-
-Connect = Callable[..., QlikCloudClient]
 
 
 @pytest.mark.parametrize(("count", "accepted"), [(249_000, True), (251_000, False)])

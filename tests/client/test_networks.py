@@ -20,16 +20,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from airflow_provider_qlik_assets.client import (
-    QlikCloudClient,
     QlikConfigurationError,
     QlikConnectionError,
     RetryPolicy,
 )
+from tests.clients import Connect
 
 ONCE = RetryPolicy(max_retries=0)
 ME = b'{"id": "me"}'
 
-Connect = Callable[..., QlikCloudClient]
 Reply = Callable[..., bytes]
 Serve = Callable[..., Any]
 Certify = Callable[[x509.GeneralName], tuple[Path, Callable[[socket.socket], socket.socket]]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 
 import pytest
 
@@ -17,8 +16,7 @@ from airflow_provider_qlik_assets.client import (
 from airflow_provider_qlik_assets.client.rate_limit.memory import MemoryStore
 from airflow_provider_qlik_assets.client.stopping import StopFlag
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
-
-Connect = Callable[..., QlikCloudClient]
+from tests.clients import Connect
 
 
 def stopped_soon(client: QlikCloudClient) -> None:

@@ -23,11 +23,11 @@ from airflow_provider_qlik_assets.client import (
 )
 from airflow_provider_qlik_assets.client.connections import AnswerDeadline
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
+from tests.clients import Connect
 
 ONCE = RetryPolicy(max_retries=0)
 ME = b'{"id": "me"}'
 
-Connect = Callable[..., QlikCloudClient]
 Reply = Callable[..., bytes]
 Serve = Callable[..., Any]
 

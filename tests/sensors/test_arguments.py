@@ -50,7 +50,12 @@ WRONG = [
     ],
 )
 def test_right_arguments_need_neither_connection_nor_tenant(arguments: dict[str, Any]) -> None:
-    QlikDataFreshnessSensor(**{**FINE, "qlik_conn_id": "no_such_connection", **arguments})
+    arguments = {**FINE, "qlik_conn_id": "no_such_connection", **arguments}
+    sensor = QlikDataFreshnessSensor(**arguments)
+
+    assert {name: getattr(sensor, name) for name in arguments.keys() - {"task_id"}} == {
+        name: value for name, value in arguments.items() if name != "task_id"
+    }
 
 
 @pytest.mark.parametrize(("arguments", "message"), WRONG)
@@ -69,7 +74,9 @@ def test_what_is_not_rendered_yet_is_not_checked(name: str, as_output: bool) -> 
         arguments = {**FINE, name: unknown}
         if name == "max_age":
             del arguments["fresh_since"]
-        QlikDataFreshnessSensor(**arguments)
+        sensor = QlikDataFreshnessSensor(**arguments)
+
+    assert getattr(sensor, name) is unknown
 
 
 @pytest.mark.parametrize(

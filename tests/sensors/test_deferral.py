@@ -115,7 +115,11 @@ def test_what_may_pass_is_waited_out_in_the_triggerer(
 ) -> None:
     qlik_sandbox.add_fault(fault)
 
-    deferral(make_sensor(deferrable=True))
+    waiting = deferral(make_sensor(deferrable=True))
+
+    name, arguments = waiting.trigger.serialize()
+    assert name.endswith(".QlikDataFreshnessTrigger")
+    assert arguments["data_asset_ids"] == ["a"]
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])

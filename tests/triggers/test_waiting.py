@@ -99,6 +99,9 @@ async def test_all_are_not_fresh_before_the_last(
 
     await for_a_while(make_trigger(data_asset_ids=["a", "b"]), 0.5)
 
+    # It went on looking, and had seen the one that is fresh.
+    assert len(qlik_sandbox.journal.requests(method="GET")) > 1
+
 
 async def test_waits_for_what_does_not_exist_yet(
     make_trigger: MakeTrigger, qlik_sandbox: Sandbox, until_done: Run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -386,3 +387,19 @@ def test_script_in_redis_gives_the_same_answers_as_the_ledger(memory_and_redis, 
         answers.append(_play(store, key, clock, steps)[0])
 
     assert answers[0] == answers[1]
+
+
+def test_threads_do_not_lose_grants(store, key) -> None:
+    quota = Quota(permits=200, window=3600.0)
+    granted: list[bool] = []
+
+    def work() -> None:
+        granted.extend(store.ask(key, quota, 0, 0.0).granted for _ in range(50))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert granted.count(True) == 200

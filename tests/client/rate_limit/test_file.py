@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import resource
 import signal
-import threading
 import time
 from pathlib import Path
 
@@ -273,23 +272,6 @@ def test_frozen_lock_holder_makes_the_store_unavailable(
         open_again().ask(key, QUOTA, 0, EVER)
 
     assert time.monotonic() - start < 10
-
-
-def test_threads_do_not_lose_grants(directory: Path, key: str) -> None:
-    store = FileStore(directory)
-    quota = Quota(permits=200, window=3600.0)
-    granted: list[bool] = []
-
-    def work() -> None:
-        granted.extend(store.ask(key, quota, 0, 0.0).granted for _ in range(50))
-
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-
-    assert granted.count(True) == 200
 
 
 def test_default_boot_id_is_stable_and_short() -> None:

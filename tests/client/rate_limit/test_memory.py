@@ -1,4 +1,4 @@
-"""The memory store, where it differs from the others: threads and forks."""
+"""The memory store, where it differs from the others: forks."""
 
 from __future__ import annotations
 
@@ -12,22 +12,6 @@ from airflow_provider_qlik_assets.client.rate_limit.ledger import Quota
 from airflow_provider_qlik_assets.client.rate_limit.memory import MemoryStore
 
 QUOTA = Quota(permits=200, window=3600.0)
-
-
-def test_threads_do_not_lose_grants(key: str) -> None:
-    store = MemoryStore()
-    granted: list[bool] = []
-
-    def work() -> None:
-        granted.extend(store.ask(key, QUOTA, 0, 0.0).granted for _ in range(50))
-
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-
-    assert granted.count(True) == 200
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
