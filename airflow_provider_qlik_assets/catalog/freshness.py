@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from airflow_provider_qlik_assets.catalog.bulk import change_many
 from airflow_provider_qlik_assets.catalog.compare_and_set import change
-from airflow_provider_qlik_assets.catalog.many import change_many
 from airflow_provider_qlik_assets.catalog.overlay import overlay
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.client.errors import QlikNotFoundError, QlikPartialFailureError, first_few

@@ -21,7 +21,7 @@ from tenants import Tenant, tenant
 from writers import COMPRESSION, LATENCY_SECONDS, LIMIT, WINDOW_SECONDS, connect
 
 from airflow_provider_qlik_assets.catalog import sync_data_assets, upsert_data_asset
-from airflow_provider_qlik_assets.catalog.workers import WORKERS
+from airflow_provider_qlik_assets.catalog.bulk import WORKERS
 from airflow_provider_qlik_assets.client import RateLimits, Tier
 
 ASSETS = 10_000

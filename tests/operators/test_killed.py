@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik_assets.catalog.workers import WORKERS
+from airflow_provider_qlik_assets.catalog.bulk import WORKERS
 from airflow_provider_qlik_assets.client.errors import QlikStoppedError
 from airflow_provider_qlik_assets.operators.data_assets import (
     QlikCleanUpDataAssetsOperator,

@@ -10,7 +10,7 @@ from datetime import datetime
 import psutil
 import pytest
 
-from airflow_provider_qlik_assets.catalog.workers import WORKERS
+from airflow_provider_qlik_assets.catalog.bulk import WORKERS
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
 from tests.system.whole_airflow import Airflow
 

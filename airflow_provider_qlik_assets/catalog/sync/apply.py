@@ -13,31 +13,27 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from airflow_provider_qlik_assets.catalog.bulk import Failures, run_bulk
 from airflow_provider_qlik_assets.catalog.compare_and_set import change
 from airflow_provider_qlik_assets.catalog.creation import is_as_created, new_document
 from airflow_provider_qlik_assets.catalog.deletion import delete_listed
 from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.overlay import overlay
-from airflow_provider_qlik_assets.catalog.progress import Progress
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.catalog.sync.desired import check_store_id, parse_desired
 from airflow_provider_qlik_assets.catalog.sync.plan import Plan, make_plan
-from airflow_provider_qlik_assets.catalog.workers import Breaker, Workers
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
     QlikConflictError,
     QlikNotFoundError,
-    QlikPartialFailureError,
     QlikResponseError,
     QlikValidationError,
 )
 from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.models import DataAsset, id_of
-from airflow_provider_qlik_assets.client.rate_limit.limiter import Tier
-from airflow_provider_qlik_assets.client.verdicts import ENDING_ERRORS, outcome_is_unknown
+from airflow_provider_qlik_assets.client.verdicts import outcome_is_unknown
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client.client import QlikCloudClient
@@ -45,7 +41,6 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 _MOST_ATTEMPTS = 3
-_MOST_LOGGED_FAILURES = 20
 
 
 class _Job(NamedTuple):
@@ -100,7 +95,7 @@ class Sync:
         self._unanswered: set[str] = set()
         self._in_doubt: dict[str, QlikCloudError] = {}
         self._attempts: Counter[str] = Counter()
-        self._failures: dict[str, QlikCloudError] = {}
+        self._failures = Failures(f"Data store {self._store_id}")
         self._desired_results: dict[str, Result] = {}
         self._other_results: dict[str, Result] = {}
 
@@ -147,12 +142,12 @@ class Sync:
                 break
             with self._saying_what_was_written():
                 to_do = self._confirm(unconfirmed)
-        if self._failures:
+        if self._failures.errors:
             if plan.to_delete:
                 logger.warning(
                     "Nothing was deleted, because not everything that is desired could be written."
                 )
-            raise QlikPartialFailureError(self._failures, total=len(self._desired))
+            raise self._failures.together(self._desired)
         with self._saying_what_was_written():
             self._delete(plan)
         return self.results
@@ -210,43 +205,20 @@ class Sync:
         """Create and update; return the names that the next reading of the data store has to confirm."""
         jobs = [_Job(update.desired, update.actual) for update in plan.to_update]
         jobs += [_Job(desired, None) for desired in plan.to_create]
-        unconfirmed: set[str] = set()
         if not jobs:
-            return unconfirmed
-        progress = Progress(
-            f"Data store {self._store_id}",
-            len(jobs),
+            return set()
+        run_bulk(
+            self._client,
+            _do,
+            jobs,
+            what=f"Data store {self._store_id}",
             done="written",
-            wait=partial(self._client.rate_limit_wait, Tier.TWO),
+            on_result=self._note_result,
+            on_error=self._note_error,
             clock=self._clock,
         )
-        ended_by: list[QlikCloudError] = []
-        breaker = Breaker()
-
-        def note(job: _Job, outcome: Result | QlikCloudError) -> None:
-            opened = breaker.opens(outcome)
-            if isinstance(outcome, Result):
-                progress.note(outcome.action)
-                self._note_result(job, outcome)
-            else:
-                if not isinstance(outcome, ENDING_ERRORS):
-                    self._note_error(job, outcome)
-                if opened:
-                    ended_by.append(outcome)
-            if job.name in self._in_doubt or (job.actual is None and isinstance(outcome, Result)):
-                unconfirmed.add(job.name)
-            if ended_by:
-                workers.stop()
-
-        try:
-            with Workers(self._client, _do, on_done=note, on_tick=progress.tick) as workers:
-                workers.run(jobs)
-            if ended_by:
-                raise ended_by[0]
-        except BaseException as error:
-            progress.ended_early(error)
-            raise
-        return unconfirmed
+        created = {desired.technical_name or "" for desired in plan.to_create}
+        return self._in_doubt.keys() | (created & self._desired_results.keys())
 
     def _note_result(self, job: _Job, result: Result) -> None:
         if job.actual is None:
@@ -270,10 +242,8 @@ class Sync:
             self._fail(job.name, error)
 
     def _fail(self, name: str, error: QlikCloudError) -> None:
-        self._failures[name] = error
+        self._failures.note(name, error)
         self._desired_results.pop(name, None)
-        if len(self._failures) <= _MOST_LOGGED_FAILURES:
-            logger.warning("%s: %s", name, error)
 
     def _confirm(self, names: set[str]) -> Plan:
         """Read the data store again; return what is still to be done for some names."""

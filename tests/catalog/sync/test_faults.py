@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik_assets.catalog import Sync, sync_data_assets
+from airflow_provider_qlik_assets.catalog.bulk import WORKERS
 from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
-from airflow_provider_qlik_assets.catalog.workers import WORKERS
 from airflow_provider_qlik_assets.client import (
     QlikAuthenticationError,
     QlikBadRequestError,

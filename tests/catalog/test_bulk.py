@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik_assets.catalog.many import change_many
+from airflow_provider_qlik_assets.catalog.bulk import WORKERS, change_many, run_bulk
 from airflow_provider_qlik_assets.catalog.results import Result
-from airflow_provider_qlik_assets.catalog.workers import WORKERS
 from airflow_provider_qlik_assets.client import QlikCloudClient
 from airflow_provider_qlik_assets.client.errors import (
+    QlikApiError,
     QlikAuthenticationError,
     QlikBadRequestError,
     QlikCloudError,
@@ -26,6 +26,7 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikResponseError,
     QlikServerError,
 )
+from airflow_provider_qlik_assets.client.verdicts import ENDING_ERRORS
 
 Change = Callable[[QlikCloudClient, str], Result]
 URL = "https://t.example/api/v1/data-assets"
@@ -203,3 +204,70 @@ def test_a_bug_is_raised_as_it_is_and_no_other_is_begun(client: QlikCloudClient)
         outcome(client, crash, 1000)
 
     assert len(begun) < 100
+
+
+def test_what_is_under_way_when_a_bug_ends_the_work_is_noted(
+    client: QlikCloudClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    together = threading.Barrier(2, timeout=20)
+    crashed = threading.Event()
+    noted: list[str] = []
+
+    def change(client: QlikCloudClient, data_asset_id: str) -> Result:
+        together.wait()
+        if data_asset_id == "0":
+            crashed.set()
+            raise ZeroDivisionError
+        assert crashed.wait(20)
+        return Result(data_asset_id, "updated")
+
+    with caplog.at_level(logging.WARNING), pytest.raises(ZeroDivisionError):
+        run_bulk(
+            client,
+            change,
+            ids(2),
+            what="Test",
+            done="done",
+            on_result=lambda job, result: noted.append(job),
+            on_error=lambda job, error: None,
+        )
+
+    assert noted == ["1"]
+    assert "Test: 1 of 2 done" in caplog.text
+
+
+def one_of_each_kind() -> list[QlikCloudError]:
+    """Return an error of each class that this package has."""
+    kinds: list[Any] = [QlikCloudError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    arguments: dict[Any, tuple[tuple[Any, ...], dict[str, Any]]] = {
+        QlikApiError: (("PATCH", URL, 418), {}),
+        QlikConnectionError: (("no answer",), {"request_sent": True}),
+        QlikResponseError: (("HTML",), {"http_status": 200}),
+        QlikPartialFailureError: (({},), {"total": 1}),
+        QlikCloudError: (("why",), {}),
+    }
+    errors = []
+    for kind in kinds:
+        values, options = next(arguments[base] for base in kind.__mro__ if base in arguments)
+        errors.append(kind(*values, **options))
+    return errors
+
+
+@pytest.mark.parametrize(
+    "error",
+    [error for error in one_of_each_kind() if not isinstance(error, ENDING_ERRORS)],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_one_of_many_raises_the_others_go_on(client: QlikCloudClient, error: QlikCloudError) -> None:
+    done, raised = outcome(client, failing({"3": error}), 30)
+
+    assert done == [name for name in ids(30) if name != "3"]
+    assert raised is error
+
+
+def test_what_was_done_is_said_at_the_end(client: QlikCloudClient) -> None:
+    _, raised = outcome(client, failing({"3": refused(QlikNotFoundError, 404)}), 30)
+
+    assert str(raised).startswith("29 of 30 done, 1 not.")
