@@ -1,11 +1,12 @@
-"""New data assets: what is sent to create one, how to recognize it, and which of several of a name counts."""
+"""New data assets: what is sent to create one, its result, and which of several of a name counts."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_qlik_assets.catalog.overlay import given_properties, overlay
-from airflow_provider_qlik_assets.client.models import DataAsset
+from airflow_provider_qlik_assets.catalog.overlay import given_properties
+from airflow_provider_qlik_assets.catalog.results import Result
+from airflow_provider_qlik_assets.client.models import DataAsset, id_of
 
 
 def new_document(desired: DataAsset) -> dict[str, Any]:
@@ -16,15 +17,9 @@ def new_document(desired: DataAsset) -> dict[str, Any]:
     return body
 
 
-def is_as_created(asset: DataAsset, desired: DataAsset) -> bool:
-    """Return whether a data asset holds what is desired and nothing that Qlik Cloud does not set by itself.
-
-    So it may be what a create without an answer left behind, and nobody has changed it.
-    """
-    set_by_qlik = {"id", "version", "ownerId", "spaceId"}
-    return (
-        not overlay(asset, desired) and asset.to_request().keys() - set_by_qlik <= desired.to_request().keys()
-    )
+def creation_result(asset: DataAsset, desired: DataAsset) -> Result:
+    """Return the result for a data asset that was created."""
+    return Result(id_of(asset), "created", asset, tuple(sorted(desired.to_request())))
 
 
 def age(asset: DataAsset) -> tuple[str, str]:

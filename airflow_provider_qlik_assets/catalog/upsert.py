@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_qlik_assets.catalog.compare_and_set import change
-from airflow_provider_qlik_assets.catalog.creation import age, is_as_created, new_document
+from airflow_provider_qlik_assets.catalog.creation import age, creation_result, new_document
 from airflow_provider_qlik_assets.catalog.overlay import leave_missing_freshness, overlay
 from airflow_provider_qlik_assets.catalog.results import Result
+from airflow_provider_qlik_assets.client.content import is_as_sent
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
     QlikConflictError,
@@ -84,7 +85,7 @@ def upsert_data_asset(
     if current is None:
         created, current = _create(client, desired, on_created)
     if created:
-        return _created(current, desired)
+        return creation_result(current, desired)
     if if_exists == "skip":
         return Result(id_of(current), "skipped", current)
     if if_exists == "fail":
@@ -111,10 +112,6 @@ def check_upsert(asset: DataAsset | Mapping[str, Any], if_exists: str) -> DataAs
     return desired
 
 
-def _created(asset: DataAsset, desired: DataAsset) -> Result:
-    return Result(id_of(asset), "created", asset, tuple(sorted(desired.to_request())))
-
-
 def _create(
     client: QlikCloudClient, desired: DataAsset, on_created: Callable[[Result], None]
 ) -> tuple[bool, DataAsset]:
@@ -126,7 +123,7 @@ def _create(
     for attempt in range(1, _CREATE_ATTEMPTS + 1):
         try:
             created = client.create_data_asset(body)
-            on_created(_created(created, desired))
+            on_created(creation_result(created, desired))
             return _keep_one(client, desired, created)
         except QlikConflictError:
             current = _find(client, desired)
@@ -170,13 +167,14 @@ def _keep_oldest(
 
     Ours is what holds the desired values and nothing else, as it was created.
     """
+    body = new_document(desired)
     oldest, *younger = found
     for asset in younger:
-        if is_as_created(asset, desired):
+        if is_as_sent(asset, body):
             logger.warning("Data asset %s is a younger duplicate of %s; removing it.", asset.id, oldest.id)
             with contextlib.suppress(QlikNotFoundError):
                 client.delete_data_assets([id_of(asset)])
-    return is_as_created(oldest, desired), oldest
+    return is_as_sent(oldest, body), oldest
 
 
 def _named(client: QlikCloudClient, data_store_id: str, technical_name: str) -> list[DataAsset]:

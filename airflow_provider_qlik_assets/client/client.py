@@ -14,8 +14,11 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
+from pydantic.alias_generators import to_camel
+
 from airflow_provider_qlik_assets.client.auth import TOKEN_PATH, Authenticator, Credentials
 from airflow_provider_qlik_assets.client.base_url import parse_base_url
+from airflow_provider_qlik_assets.client.content import is_as_sent
 from airflow_provider_qlik_assets.client.documents import (
     parse_asset,
     parse_page,
@@ -35,9 +38,8 @@ from airflow_provider_qlik_assets.client.json_patch import (
     holds_already,
     is_safe_to_repeat,
     parse_operations,
-    same_json,
 )
-from airflow_provider_qlik_assets.client.models import DataAsset
+from airflow_provider_qlik_assets.client.models import SET_BY_EACH_WRITE, DataAsset
 from airflow_provider_qlik_assets.client.paging import MOST_PER_PAGE, Page, ReadPage, listing
 from airflow_provider_qlik_assets.client.rate_limit.limiter import (
     DEFAULT_MAX_WAIT_SECONDS,
@@ -59,7 +61,7 @@ ME_PATH = "/api/v1/users/me"
 # How tenants may refuse a stale version or a failed test.
 _REFUSED = (QlikConflictError, QlikBadRequestError)
 
-_SET_BY_A_WRITE = frozenset({"version", "lastModifiedBy", "lastModifiedTime"})
+_SET_BY_EACH_WRITE = frozenset(map(to_camel, SET_BY_EACH_WRITE))
 _TRANSPORT_OPTIONS = ("retry", "timeout", "verify", "proxies", "user_agent", "stop_flag")
 
 DEFAULT_TIMEOUT = (10.0, 60.0)
@@ -241,7 +243,7 @@ class QlikCloudClient:
             answer = self._send("PUT", path, body=body, parse=_written(path, data_asset_id))
         except _REFUSED as refused:
             current = self._after_own_change(refused, data_asset_id)
-            if current is None or not _same_content(current, body):
+            if current is None or not is_as_sent(current, body):
                 raise
             return current
         return answer.document or self.get_data_asset(data_asset_id)
@@ -288,7 +290,7 @@ class QlikCloudClient:
             return found
         if answer.document is None and current is not None:
             after = effective_operations(current.to_json(), parsed)[1]
-            return DataAsset.from_json({key: after[key] for key in after if key not in _SET_BY_A_WRITE})
+            return DataAsset.from_json({key: after[key] for key in after if key not in _SET_BY_EACH_WRITE})
         return answer.document or self.get_data_asset(data_asset_id)
 
     def delete_data_assets(self, data_asset_ids: Iterable[str]) -> None:
@@ -433,17 +435,3 @@ def _required(asset: DataAsset, *fields: str) -> dict[str, Any]:
 def _written(path: str, data_asset_id: str) -> Callable[[Any], DataAsset | None]:
     """Return what parses the answer of a write, which may be empty (204)."""
     return lambda document: None if document is None else parse_written(path, data_asset_id, document)
-
-
-def _same_content(asset: DataAsset, body: Mapping[str, Any]) -> bool:
-    """Return whether a data asset holds what a full update asked for."""
-    ignored = {"version"} if "ownerId" in body else {"version", "ownerId"}  # set by Qlik Cloud
-    return same_json(_content(asset.to_request(), ignored), _content(body, ignored))
-
-
-def _content(body: Mapping[str, Any], ignored: set[str]) -> dict[str, Any]:
-    return {
-        name: sorted(value) if name == "tags" else value
-        for name, value in body.items()
-        if name not in ignored and value not in ("", [], {})
-    }

@@ -9,28 +9,19 @@ from typing import Any, Literal, Self
 
 import jsonpatch
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic.alias_generators import to_camel
 
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, shorten
 from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
+from airflow_provider_qlik_assets.client.models import SET_BY_QLIK
 from airflow_provider_qlik_assets.client.validation import parse_model, why_not_kept
 
 VERSION_PATH = "/version"
 
 _POINTER = re.compile(r"(/([^~/]|~[01])*)*")
 _ARRAY_INDEX = re.compile(r"-|0|[1-9][0-9]*", re.ASCII)
-# Set by Qlik Cloud itself: a patch may test them, not change them.
-_UNCHANGEABLE = frozenset(
-    {
-        "",
-        "/id",
-        VERSION_PATH,
-        "/tenantId",
-        "/createdBy",
-        "/createdTime",
-        "/lastModifiedBy",
-        "/lastModifiedTime",
-    }
-)
+# A patch may test what Qlik Cloud sets by itself, not change it.
+_UNCHANGEABLE = frozenset({"", *(f"/{to_camel(field)}" for field in SET_BY_QLIK)})
 
 
 class JsonPatchOperation(BaseModel):

@@ -27,9 +27,17 @@ from airflow_provider_qlik_assets.client.errors import QlikResponseError, QlikVa
 from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
 from airflow_provider_qlik_assets.client.validation import describe_problems, parse_model, why_not_kept
 
-READ_ONLY_FIELDS = frozenset(
-    {"tenant_id", "created_by", "created_time", "last_modified_by", "last_modified_time"}
-)
+# What Qlik Cloud sets by itself, which everything that compares, sends or patches data assets derives from.
+SET_ONCE_FIELDS = frozenset({"id", "tenant_id", "created_by", "created_time"})
+SET_BY_EACH_WRITE = frozenset({"version", "last_modified_by", "last_modified_time"})
+SET_BY_QLIK = SET_ONCE_FIELDS | SET_BY_EACH_WRITE
+"""Fields that no request changes."""
+
+READ_ONLY_FIELDS = SET_BY_QLIK - {"id", "version"}
+"""Fields that no request holds: the others say which data asset is meant, and which state of it."""
+
+FILLED_IN_FIELDS = frozenset({"owner_id", "space_id"})
+"""Fields that Qlik Cloud sets if a request does not."""
 
 _MAXIMUM_LENGTHS = {"technical_name": 255, "name": 255, "description": 1024, "technical_description": 1024}
 
@@ -183,7 +191,7 @@ class DataAsset(_ApiModel):
     @property
     def given_fields(self) -> set[str]:
         """Names of the writable fields that were given, ``id`` and ``version`` apart."""
-        return self.model_fields_set - READ_ONLY_FIELDS - {"id", "version"}
+        return self.model_fields_set - SET_BY_QLIK
 
 
 def id_of(asset: DataAsset) -> str:

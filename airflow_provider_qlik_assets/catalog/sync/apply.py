@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_qlik_assets.catalog.bulk import Failures, run_bulk
 from airflow_provider_qlik_assets.catalog.compare_and_set import change
-from airflow_provider_qlik_assets.catalog.creation import is_as_created, new_document
+from airflow_provider_qlik_assets.catalog.creation import creation_result, new_document
 from airflow_provider_qlik_assets.catalog.deletion import delete_listed
 from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.overlay import overlay
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.catalog.sync.desired import check_store_id, parse_desired
 from airflow_provider_qlik_assets.catalog.sync.plan import Plan, make_plan
+from airflow_provider_qlik_assets.client.content import is_as_sent
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
     QlikConflictError,
@@ -172,13 +173,15 @@ class Sync:
             if name not in self._desired_results or self._desired_results[name].id != asset.id:
                 own = self._is_own(asset)
                 self._desired_results[name] = (
-                    _created(asset, self._desired[name]) if own else Result(id_of(asset), "unchanged", asset)
+                    creation_result(asset, self._desired[name])
+                    if own
+                    else Result(id_of(asset), "unchanged", asset)
                 )
         for update in plan.to_update:
             name = update.actual.technical_name or ""
             self._desired_results.pop(name, None)
             if self._is_own(update.actual):
-                self._desired_results[name] = _created(update.actual, update.desired)
+                self._desired_results[name] = creation_result(update.actual, update.desired)
         duplicates = []
         for conflict in plan.conflicts:
             for asset in conflict.others:
@@ -198,7 +201,7 @@ class Sync:
         """Return whether a data asset was created here, as far as anybody can know."""
         name = asset.technical_name or ""
         return asset.id == self._own.get(name) or (
-            name in self._unanswered and is_as_created(asset, self._desired[name])
+            name in self._unanswered and is_as_sent(asset, new_document(self._desired[name]))
         )
 
     def _write(self, plan: Plan) -> set[str]:
@@ -312,17 +315,13 @@ def sync_data_assets(
 
 def _do(client: QlikCloudClient, job: _Job) -> Result:
     if job.actual is None:
-        return _created(client.create_data_asset(new_document(job.desired)), job.desired)
+        return creation_result(client.create_data_asset(new_document(job.desired)), job.desired)
     return change(
         client,
         id_of(job.actual),
         lambda current: overlay(current, job.desired),
         current=job.actual,
     )
-
-
-def _created(asset: DataAsset, desired: DataAsset) -> Result:
-    return Result(id_of(asset), "created", asset, tuple(sorted(desired.to_request())))
 
 
 def _state(asset: DataAsset) -> tuple[Any, ...]:

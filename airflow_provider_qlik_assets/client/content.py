@@ -1,0 +1,34 @@
+"""Tell from what a data asset holds whether it is what a write left behind whose answer was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from typing import Any
+
+from pydantic.alias_generators import to_camel
+
+from airflow_provider_qlik_assets.client.json_patch import same_json
+from airflow_provider_qlik_assets.client.models import FILLED_IN_FIELDS, SET_BY_QLIK, DataAsset
+
+_SET_BY_QLIK = frozenset(map(to_camel, SET_BY_QLIK))
+_FILLED_IN = frozenset(map(to_camel, FILLED_IN_FIELDS))
+
+
+def is_as_sent(asset: DataAsset, body: Mapping[str, Any]) -> bool:
+    """Return whether a data asset holds what a create or full update sent, and nothing else.
+
+    So it may be what that request left behind, and nobody has changed it. An empty value is like none, tags
+    are a set, and what Qlik Cloud sets by itself says nothing.
+
+    :param body: as it was sent.
+    """
+    ignored = _SET_BY_QLIK | (_FILLED_IN - body.keys())
+    return same_json(_content(asset.to_request(), ignored), _content(body, ignored))
+
+
+def _content(body: Mapping[str, Any], ignored: Set[str]) -> dict[str, Any]:
+    return {
+        name: sorted(value) if name == "tags" else value
+        for name, value in body.items()
+        if name not in ignored and value not in ("", [], {})
+    }
