@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import itertools
 import json
 import logging
 import os
@@ -25,7 +26,8 @@ _home = Path(tempfile.mkdtemp(prefix="qlik-assets-tests-"))
 atexit.register(shutil.rmtree, _home, ignore_errors=True)
 (_home / "dags").mkdir()
 
-for _name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
+# A CA bundle of this machine would be read for each client, which takes longer than most tests.
+for _name in [name for name in os.environ if name.startswith("AIRFLOW_") or name.endswith("_CA_BUNDLE")]:
     del os.environ[_name]
 os.environ.update(
     {
@@ -45,10 +47,13 @@ os.environ.update(
 pytest_plugins = ["airflow_provider_qlik_assets.sandbox.pytest_plugin"]
 
 
+_test_numbers = itertools.count()
+
+
 @pytest.fixture(autouse=True)
-def state_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give each test a quota and a token cache of its own."""
-    directory = tmp_path / "state"
+def state_directory(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give each test a quota and a token cache of its own; who uses neither creates no directory."""
+    directory = _home / "states" / str(next(_test_numbers))
     monkeypatch.setenv("XDG_STATE_HOME", str(directory))
     return directory
 

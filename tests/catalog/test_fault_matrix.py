@@ -2,10 +2,14 @@
 
 Each cell states which of the two is expected, so that a change of behaviour shows: "done" means that the
 caller notices nothing, "refused" that a QlikCloudError is raised and the catalog is as before.
+
+A cell is an operation, a fault and a way: the variant of Qlik Cloud in which the fault strikes once, or that
+it strikes for ever. By default each two of the three meet in some cell; the other cells are marked ``slow``.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -222,16 +226,33 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-CELLS = [
-    (name, fault, variant)
-    for name, operation in OPERATIONS.items()
-    for fault in FAULTS
-    for variant in VARIANTS
-    if operation.writes or variant == "strict"
-]
+FOR_EVER = "for ever"
 
 
-@pytest.mark.parametrize(("name", "fault", "variant"), CELLS)
+def ways_of(name: str, fault: str) -> list[str]:
+    """Return the ways in which a fault strikes an operation."""
+    ways = list(VARIANTS) if OPERATIONS[name].writes else ["strict"]
+    return ways if fault == "401 expired token" else [*ways, FOR_EVER]
+
+
+CELLS = [(name, fault, way) for name in OPERATIONS for fault in FAULTS for way in ways_of(name, fault)]
+# One way for each operation and fault; from one to the next of either, the ways take turns.
+BY_DEFAULT = {
+    (name, fault, ways[(row + column) % len(ways)])
+    for row, name in enumerate(OPERATIONS)
+    for column, fault in enumerate(FAULTS)
+    for ways in [ways_of(name, fault)]
+}
+STRIKES_ONCE = [cell for cell in CELLS if cell[2] != FOR_EVER]
+STRIKES_FOR_EVER = [cell for cell in CELLS if cell[2] == FOR_EVER]
+
+
+def marked(cells: list[tuple[str, str, str]]) -> list[Any]:
+    """Return the cells as parameters."""
+    return [pytest.param(*cell, marks=[] if cell in BY_DEFAULT else pytest.mark.slow) for cell in cells]
+
+
+@pytest.mark.parametrize(("name", "fault", "variant"), marked(STRIKES_ONCE))
 def test_the_catalog_ends_as_wished_or_nothing_was_done(
     name: str, fault: str, variant: str, qlik_sandbox: Sandbox, connect: Callable[..., QlikCloudClient]
 ) -> None:
@@ -254,10 +275,9 @@ def test_the_catalog_ends_as_wished_or_nothing_was_done(
     assert qlik_sandbox.faults == []
 
 
-@pytest.mark.parametrize("fault", [name for name in FAULTS if name != "401 expired token"])
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize(("name", "fault", "way"), marked(STRIKES_FOR_EVER))
 def test_a_fault_that_never_heals_ends_in_an_error_and_does_nothing_twice(
-    name: str, fault: str, qlik_sandbox: Sandbox, connect: Callable[..., QlikCloudClient]
+    name: str, fault: str, way: str, qlik_sandbox: Sandbox, connect: Callable[..., QlikCloudClient]
 ) -> None:
     qlik_sandbox.settings.duplicate_technical_name = "allowed"
     operation = OPERATIONS[name]
@@ -287,3 +307,25 @@ def test_a_revoked_api_key_ends_in_an_error(
     with pytest.raises(QlikCloudError, match="Check the API key"):
         upsert(connect(ApiKey(qlik_sandbox.api_key)), store_id, "fresh")
     assert qlik_sandbox.assets == before
+
+
+def test_by_default_each_two_meet_in_a_cell_and_the_slow_ones_complete_the_matrix() -> None:
+    tests: list[Any] = [
+        test_the_catalog_ends_as_wished_or_nothing_was_done,
+        test_a_fault_that_never_heals_ends_in_an_error_and_does_nothing_twice,
+    ]
+    parameters = [parameter for test in tests for mark in test.pytestmark for parameter in mark.args[1]]
+    default = {parameter.values for parameter in parameters if not parameter.marks}
+    matrix = {
+        (name, fault, way)
+        for name, fault, way in itertools.product(OPERATIONS, FAULTS, [*VARIANTS, FOR_EVER])
+        # To a read the variants are all the same, and a new token ends any refusal of tokens.
+        if way == "strict"
+        or (way == FOR_EVER and fault != "401 expired token")
+        or (way in VARIANTS and OPERATIONS[name].writes)
+    }
+
+    assert len(parameters) == len(matrix)
+    assert {parameter.values for parameter in parameters} == matrix
+    for one, other in itertools.combinations(range(3), 2):
+        assert {(cell[one], cell[other]) for cell in default} == {(cell[one], cell[other]) for cell in matrix}
