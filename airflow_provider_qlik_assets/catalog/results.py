@@ -73,11 +73,6 @@ def compact_row(
     }
 
 
-def count_actions(rows: Iterable[dict[str, Any]]) -> dict[str, int]:
-    """Return how many rows there are of each action."""
-    return dict(Counter(row["action"] for row in rows))
-
-
 def summarize(results: Iterable[Result]) -> dict[str, Any]:
     """Return ``{"counts": {action: n}, "results": [...]}``, with a compact row for each result."""
     return summary_of_rows([result.to_row() for result in results])
@@ -85,4 +80,4 @@ def summarize(results: Iterable[Result]) -> dict[str, Any]:
 
 def summary_of_rows(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return ``{"counts": {action: n}, "results": rows}``."""
-    return {"counts": count_actions(rows), "results": rows}
+    return {"counts": dict(Counter(row["action"] for row in rows)), "results": rows}

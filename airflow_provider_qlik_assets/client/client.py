@@ -195,7 +195,8 @@ class QlikCloudClient:
     def create_data_asset(self, asset: DataAsset | Mapping[str, Any]) -> DataAsset:
         """Create a data asset (``POST /api/v1/data-assets``).
 
-        Never repeated when its outcome is unknown, since that could create a second one: see
+        The hook's method of this name sends the same request. It is never repeated when its outcome is
+        unknown, since that could create a second one: see
         :func:`~airflow_provider_qlik_assets.catalog.upsert.upsert_data_asset` for that.
 
         :param asset: with ``technical_name`` and ``app_type``, without ``id`` and ``version``.
@@ -229,6 +230,8 @@ class QlikCloudClient:
 
     def update_data_asset(self, data_asset_id: str, asset: DataAsset | Mapping[str, Any]) -> DataAsset:
         """Replace a data asset (``PUT /api/v1/data-assets/{id}``); fields that are not given are cleared.
+
+        The hook's method of this name sends the same request.
 
         :param data_asset_id: id of the data asset.
         :param asset: with ``technical_name``, ``app_type`` and the ``version`` that the change is based on.

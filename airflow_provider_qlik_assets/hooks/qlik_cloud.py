@@ -19,7 +19,6 @@ from airflow_provider_qlik_assets._compat import (
     mask_secret,
     redact,
 )
-from airflow_provider_qlik_assets.catalog.results import count_actions
 from airflow_provider_qlik_assets.client.errors import one_line, shorten
 from airflow_provider_qlik_assets.client.host_state import StateUnavailableError
 from airflow_provider_qlik_assets.client.rate_limit.open_store import check_store, open_store
@@ -149,9 +148,9 @@ class QlikCloudHook(BaseHook):
         self._stop_flag.set()
 
     def create_data_asset(self, asset: DataAsset | Mapping[str, Any]) -> dict[str, Any]:
-        """Create a data asset, never repeated: see :meth:`.QlikCloudClient.create_data_asset`.
+        """Create a data asset by the client's plain request of this name, which is never repeated.
 
-        :meth:`upsert_data_asset` is safe to repeat.
+        :meth:`upsert_data_asset` is safe to repeat. See :meth:`.QlikCloudClient.create_data_asset`.
 
         :return: the new data asset.
         """
@@ -162,7 +161,9 @@ class QlikCloudHook(BaseHook):
         return self.get_conn().get_data_asset(data_asset_id, projections=projections).to_json()
 
     def update_data_asset(self, data_asset_id: str, asset: DataAsset | Mapping[str, Any]) -> dict[str, Any]:
-        """Replace a data asset: see :meth:`.QlikCloudClient.update_data_asset`.
+        """Replace a data asset by the client's plain request of this name: fields not given are cleared.
+
+        :meth:`patch_data_asset` changes only what is given. See :meth:`.QlikCloudClient.update_data_asset`.
 
         :return: the updated data asset.
         """
@@ -250,8 +251,7 @@ class QlikCloudHook(BaseHook):
         results = catalog.sync_data_assets(
             self.get_conn(), data_store_id, data_assets, delete_unlisted=delete_unlisted, guards=guards
         )
-        rows = [result.to_row() for result in results]
-        return {"counts": count_actions(rows), "results": rows, "dry_run": False}
+        return {**catalog.summarize(results), "dry_run": False}
 
     def set_data_freshness(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 import pendulum
 
 from airflow_provider_qlik_assets._compat import AirflowException, BaseOperator, conf
+from airflow_provider_qlik_assets.arguments import as_bool, as_fraction, as_int, as_texts, check_when_parsed
+from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.client.errors import QlikCloudError, QlikRateLimitError, shorten
 from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
@@ -150,14 +152,59 @@ class QlikOperator(TemplatedArguments, BaseOperator):
         self.log.info("%s.", result)
         part.add(result)
 
-    def _deletions(self, part: Part, order: Iterable[str] | None = None, *, dry_run: bool) -> dict[str, Any]:
-        """Return the summary of deletions, which says whether they were a dry run."""
-        if dry_run:
-            self.log.info("Dry run: nothing is deleted, this is what would be.")
-        return {**part.summary(order), "dry_run": dry_run}
-
 
 class QlikSingleOperator(QlikOperator):
     """What the operators on a single data asset have in common: the result is that of the data asset."""
 
     pushed_members: ClassVar[tuple[str, ...]] = ("id", "action", "version", "changed_fields")
+
+    def _change(self, client: QlikCloudClient, part: Part) -> Result:
+        """Do what there is to do and return what was done."""
+        raise NotImplementedError
+
+    def _work(self, client: QlikCloudClient, part: Part) -> dict[str, Any]:
+        result = self._change(client, part)
+        self.log.info("%s.", result)
+        return result.to_json()
+
+
+class QlikDeletingOperator(QlikOperator):
+    """What the operators that delete have in common: guards, and a dry run that only says what would be done.
+
+    Each sets those of the attributes for which it has an argument.
+    """
+
+    argument_names: ClassVar[Mapping[str, str]] = {"plan_only": "dry_run"}
+
+    protected_tags: Any = ()
+    max_deletions: Any = None
+    max_fraction: Any = None
+    plan_only: Any = False  # BaseOperator has a method dry_run()
+
+    def _check_guards_when_parsed(self) -> None:
+        check_when_parsed(as_texts, self.protected_tags, "protected_tags")
+        check_when_parsed(as_int, self.max_deletions, "max_deletions")
+        check_when_parsed(as_fraction, self.max_fraction, "max_fraction")
+        check_when_parsed(as_bool, self.plan_only, "dry_run")
+
+    def _guards(self, part: Part) -> DeletionGuards:
+        return DeletionGuards(
+            max_deletions=as_int(self.max_deletions, "max_deletions"),
+            max_fraction=as_fraction(self.max_fraction, "max_fraction"),
+            protected_tags=frozenset(as_texts(self.protected_tags, "protected_tags")),
+            already_deleted=part.deleted_before(),
+        )
+
+    def _is_dry_run(self) -> bool:
+        return as_bool(self.plan_only, "dry_run")
+
+    def _delete(
+        self, part: Part, results: Iterable[Result], order: Iterable[str] | None = None
+    ) -> dict[str, Any]:
+        """Note deletions as they come; return their summary, which says whether they were a dry run."""
+        for result in results:
+            self._note(part, result)
+        dry_run = self._is_dry_run()
+        if dry_run:
+            self.log.info("Dry run: nothing is deleted, this is what would be.")
+        return {**part.summary(order), "dry_run": dry_run}

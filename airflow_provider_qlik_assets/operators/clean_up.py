@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_qlik_assets.arguments import (
-    as_bool,
-    as_fraction,
-    as_int,
-    as_seconds,
-    as_texts,
-    check_when_parsed,
-)
+from airflow_provider_qlik_assets.arguments import as_seconds, as_texts, check_when_parsed
 from airflow_provider_qlik_assets.catalog.clean_up import (
     CleanUpRules,
     Undated,
@@ -23,8 +16,7 @@ from airflow_provider_qlik_assets.catalog.clean_up import (
     check_undated,
     clean_up_data_assets,
 )
-from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
-from airflow_provider_qlik_assets.operators.base import QlikOperator
+from airflow_provider_qlik_assets.operators.base import QlikDeletingOperator
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client import QlikCloudClient
@@ -33,7 +25,7 @@ if TYPE_CHECKING:
 _SELECTORS = ("app_types", "tags", "owner_ids")
 
 
-class QlikCleanUpDataAssetsOperator(QlikOperator):
+class QlikCleanUpDataAssetsOperator(QlikDeletingOperator):
     """Delete the data assets of some data stores whose source data has not changed for long.
 
     Selected is what meets all rules and has no protected tag. The data stores are listed completely, the
@@ -76,7 +68,6 @@ class QlikCleanUpDataAssetsOperator(QlikOperator):
         "plan_only",
         "qlik_conn_id",
     )
-    argument_names: ClassVar[Mapping[str, str]] = {"plan_only": "dry_run"}
     ui_color = "#f6d5d5"
 
     def __init__(
@@ -106,7 +97,7 @@ class QlikCleanUpDataAssetsOperator(QlikOperator):
         self.protected_tags = protected_tags
         self.max_deletions = max_deletions
         self.max_fraction = max_fraction
-        self.plan_only = dry_run  # BaseOperator has a method dry_run()
+        self.plan_only = dry_run
         if self._is_in_dag_file():
             check_when_parsed(_as_stores, self.data_store_ids)
             check_when_parsed(as_seconds, stale_after, "stale_after")
@@ -114,10 +105,7 @@ class QlikCleanUpDataAssetsOperator(QlikOperator):
             for name in _SELECTORS:
                 check_when_parsed(_as_selector, getattr(self, name), name)
             check_when_parsed(check_pattern, technical_name_pattern)
-            check_when_parsed(as_texts, self.protected_tags, "protected_tags")
-            check_when_parsed(as_int, max_deletions, "max_deletions")
-            check_when_parsed(as_fraction, max_fraction, "max_fraction")
-            check_when_parsed(as_bool, dry_run, "dry_run")
+            self._check_guards_when_parsed()
 
     def _work(self, client: QlikCloudClient, part: Part) -> dict[str, Any]:
         rules = CleanUpRules(
@@ -130,16 +118,9 @@ class QlikCleanUpDataAssetsOperator(QlikOperator):
             technical_name_pattern=self.technical_name_pattern,
             now=part.started,
         )
-        guards = DeletionGuards(
-            max_deletions=as_int(self.max_deletions, "max_deletions"),
-            max_fraction=as_fraction(self.max_fraction, "max_fraction"),
-            protected_tags=frozenset(as_texts(self.protected_tags, "protected_tags")),
-            already_deleted=part.deleted_before(),
+        return self._delete(
+            part, clean_up_data_assets(client, rules, self._guards(part), dry_run=self._is_dry_run())
         )
-        dry_run = as_bool(self.plan_only, "dry_run")
-        for result in clean_up_data_assets(client, rules, guards, dry_run=dry_run):
-            self._note(part, result)
-        return self._deletions(part, dry_run=dry_run)
 
 
 def _as_stores(value: Any) -> list[str]:

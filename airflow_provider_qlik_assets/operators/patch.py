@@ -17,6 +17,7 @@ from airflow_provider_qlik_assets.catalog.patch import check_patch, patch_data_a
 from airflow_provider_qlik_assets.operators.base import QlikSingleOperator
 
 if TYPE_CHECKING:
+    from airflow_provider_qlik_assets.catalog.results import Result
     from airflow_provider_qlik_assets.client import JsonPatchOperation, QlikCloudClient
     from airflow_provider_qlik_assets.operators.parts import Part
 
@@ -68,13 +69,11 @@ class QlikPatchDataAssetOperator(QlikSingleOperator):
             check_when_parsed(as_int, expected_version, "expected_version")
             check_when_parsed(check_patch, plain(self.operations), plain(self.changes))
 
-    def _work(self, client: QlikCloudClient, part: Part) -> dict[str, Any]:  # noqa: ARG002 - nothing is partial
-        result = patch_data_asset(
+    def _change(self, client: QlikCloudClient, part: Part) -> Result:  # noqa: ARG002 - nothing is partial
+        return patch_data_asset(
             client,
             as_id(self.data_asset_id, "data_asset_id"),
             operations=self._argument("operations"),
             changes=self._argument("changes"),
             expected_version=as_int(self.expected_version, "expected_version"),
         )
-        self.log.info("%s.", result)
-        return result.to_json()

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_qlik_assets._compat import conf
 from airflow_provider_qlik_assets.arguments import (
     as_bool,
-    as_fraction,
-    as_int,
-    as_texts,
     check_known_fields,
     check_when_parsed,
     from_rendered,
     is_known,
     plain,
 )
-from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.results import summary_of_rows
 from airflow_provider_qlik_assets.catalog.sync.apply import Sync
 from airflow_provider_qlik_assets.catalog.sync.desired import check_store_id, parse_desired
 from airflow_provider_qlik_assets.catalog.sync.desired_files import SUFFIXES, is_file_name, read_desired_file
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, shorten
-from airflow_provider_qlik_assets.operators.base import QlikOperator
+from airflow_provider_qlik_assets.operators.base import QlikDeletingOperator
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets._compat import Context
@@ -35,7 +30,7 @@ if TYPE_CHECKING:
 _WRITTEN = frozenset({"created", "updated", "deleted"})
 
 
-class QlikSyncDataAssetsOperator(QlikOperator):
+class QlikSyncDataAssetsOperator(QlikDeletingOperator):
     """Bring all data assets of a data store to what a list or a file says.
 
     The data store is read by listing; only what differs is written, several at a time. Fields that are not
@@ -73,7 +68,6 @@ class QlikSyncDataAssetsOperator(QlikOperator):
         "qlik_conn_id",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"data_assets": "json"}
-    argument_names: ClassVar[Mapping[str, str]] = {"plan_only": "dry_run"}
     document_fields: ClassVar[Collection[str]] = ("data_assets",)
     keeps_freshness: ClassVar[bool] = True
 
@@ -96,25 +90,23 @@ class QlikSyncDataAssetsOperator(QlikOperator):
         self.protected_tags = protected_tags
         self.max_deletions = max_deletions
         self.max_fraction = max_fraction
-        self.plan_only = dry_run  # BaseOperator has a method dry_run()
+        self.plan_only = dry_run
         if self._is_in_dag_file():
             if isinstance(data_assets, PurePath):
                 self.data_assets = str(data_assets)
             check_when_parsed(check_store_id, data_store_id)
             _check_data_assets(plain(self.data_assets), data_store_id)
             check_when_parsed(as_bool, delete_unlisted, "delete_unlisted")
-            check_when_parsed(_guards, self.protected_tags, max_deletions, max_fraction)
-            check_when_parsed(as_bool, dry_run, "dry_run")
+            self._check_guards_when_parsed()
 
     def _work(self, client: QlikCloudClient, part: Part) -> dict[str, Any]:
-        dry_run = as_bool(self.plan_only, "dry_run")
-        guards = _guards(self.protected_tags, self.max_deletions, self.max_fraction)
+        dry_run = self._is_dry_run()
         sync = Sync(
             client,
             self.data_store_id,
             self._desired_data_assets(part.context),
             delete_unlisted=as_bool(self.delete_unlisted, "delete_unlisted"),
-            guards=replace(guards, already_deleted=part.deleted_before()),
+            guards=self._guards(part),
             own=part.created_before(),
         )
         plan = sync.plan()
@@ -162,14 +154,6 @@ class QlikSyncDataAssetsOperator(QlikOperator):
         bundle = getattr(context.get("ti"), "bundle_instance", None)
         root = bundle.path if bundle is not None else conf.get("core", "dags_folder", fallback=None)
         return [*folders, *([Path(root)] if root else [])]
-
-
-def _guards(protected_tags: Any, max_deletions: Any, max_fraction: Any) -> DeletionGuards:
-    return DeletionGuards(
-        max_deletions=as_int(max_deletions, "max_deletions"),
-        max_fraction=as_fraction(max_fraction, "max_fraction"),
-        protected_tags=frozenset(as_texts(protected_tags, "protected_tags")),
-    )
 
 
 def _check_data_assets(data_assets: Any, data_store_id: Any) -> None:

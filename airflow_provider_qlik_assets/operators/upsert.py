@@ -14,6 +14,7 @@ from airflow_provider_qlik_assets.catalog.upsert import IfExists, check_upsert, 
 from airflow_provider_qlik_assets.operators.base import QlikSingleOperator
 
 if TYPE_CHECKING:
+    from airflow_provider_qlik_assets.catalog.results import Result
     from airflow_provider_qlik_assets.client import DataAsset, QlikCloudClient
     from airflow_provider_qlik_assets.operators.parts import Part
 
@@ -53,13 +54,11 @@ class QlikUpsertDataAssetOperator(QlikSingleOperator):
             check_known_fields(self.data_asset)
             check_when_parsed(check_upsert, plain(self.data_asset), if_exists)
 
-    def _work(self, client: QlikCloudClient, part: Part) -> dict[str, Any]:
-        result = upsert_data_asset(
+    def _change(self, client: QlikCloudClient, part: Part) -> Result:
+        return upsert_data_asset(
             client,
             self._argument("data_asset"),
             self.if_exists,
             created_before=next(iter(part.created_before().values()), None),
             on_created=part.add,
         )
-        self.log.info("%s.", result)
-        return result.to_json()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import logging
 import pickle
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from airflow_provider_qlik_assets._compat import AirflowNotFoundException, BaseHook, Connection, redact
+from airflow_provider_qlik_assets.client import QlikCloudClient
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
     QlikConfigurationError,
@@ -349,3 +351,13 @@ def test_what_is_too_short_to_mask_or_no_secret_warns_nobody(
     QlikCloudHook(conn_id).get_conn()
 
     assert given == []
+
+
+@pytest.mark.parametrize(
+    "name", ["create_data_asset", "update_data_asset", "patch_data_asset", "delete_data_assets"]
+)
+@pytest.mark.parametrize("owner", [QlikCloudHook, QlikCloudClient])
+def test_what_the_other_write_of_this_name_does_is_said_at_once(owner: type, name: str) -> None:
+    lines = (inspect.getdoc(getattr(owner, name)) or "").splitlines()
+
+    assert any("method of this name" in line or "request of this name" in line for line in lines[:3])

@@ -12,12 +12,14 @@ from airflow_provider_qlik_assets.client.errors import QlikValidationError
 from airflow_provider_qlik_assets.operators.data_assets import (
     QlikDeleteDataAssetsOperator,
     QlikPatchDataAssetOperator,
+    QlikSyncDataAssetsOperator,
     QlikUpdateDataFreshnessOperator,
     QlikUpsertDataAssetOperator,
 )
 
 Upsert, Patch = QlikUpsertDataAssetOperator, QlikPatchDataAssetOperator
 Stamp, Delete = QlikUpdateDataFreshnessOperator, QlikDeleteDataAssetsOperator
+Sync = QlikSyncDataAssetsOperator
 
 ORDERS = {"technicalName": "orders", "appType": "app", "dataStoreInfo": {"id": "s"}}
 RENAME = [{"op": "replace", "path": "/name", "value": "n"}]
@@ -26,6 +28,7 @@ FINE: dict[type[BaseOperator], dict[str, Any]] = {
     Patch: {"data_asset_id": "a", "changes": {"name": "n"}},
     Stamp: {"data_asset_ids": ["a"]},
     Delete: {"data_asset_ids": ["a"]},
+    Sync: {"data_store_id": "s", "data_assets": [{"technicalName": "orders", "appType": "app"}]},
 }
 OUTPUT = object()  # stands for another task's output
 
@@ -68,6 +71,8 @@ WRONG = [
     (Delete, "max_deletions", 1.5, "max_deletions is a whole number"),
     (Delete, "max_deletions", True, "max_deletions is a whole number"),
     (Delete, "dry_run", "yes", "dry_run is true or false"),
+    (Sync, "max_fraction", 2, "max_fraction is a share"),
+    (Sync, "protected_tags", [""], "protected_tags is a list of texts"),
 ]  # fmt: skip
 WRONG_OPERATIONS = [
     ([], "at least one operation"),
@@ -128,6 +133,7 @@ def test_what_is_not_rendered_yet_is_not_checked(
         ),
         (Stamp, {"data_asset_ids": OUTPUT, "data_freshness": "now"}, "not an instant"),
         (Delete, {"data_asset_ids": OUTPUT, "max_deletions": "many"}, "max_deletions"),
+        (Sync, {"protected_tags": OUTPUT, "max_deletions": "many"}, "max_deletions"),
     ],
 )
 @pytest.mark.parametrize("unknown", ["{{ params.x }}", OUTPUT])
