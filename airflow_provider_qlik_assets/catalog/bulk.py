@@ -130,14 +130,11 @@ def run_bulk(
             ended_by.append(outcome)
             workers.stop()
 
-    try:
+    with progress.said_by_errors():
         with _Workers(client, do, on_done=note, on_tick=progress.tick) as workers:
             workers.run(jobs)
         if ended_by:
             raise ended_by[0]
-    except BaseException as error:
-        progress.ended_early(error)
-        raise
     return progress
 
 

@@ -182,11 +182,8 @@ def clean_up_data_assets(
     progress = deletions(len(left))
     while left:
         if clock() - looked_at > _OLDEST_LISTING_SECONDS:
-            try:
+            with progress.said_by_errors():
                 last, looked_at = _look(client, rules, guards), clock()
-            except BaseException as error:
-                progress.ended_early(error)
-                raise
         batch, left = left[:_BATCH], left[_BATCH:]
         deletable = [last.selected[key][0] for key in batch if key in last.selected]
         done = {result.id: result.action for result in delete_listed(client, deletable, progress)}

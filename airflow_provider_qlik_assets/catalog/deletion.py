@@ -73,16 +73,13 @@ def delete_by_id(
     missing: list[str] = []
     progress = deletions(len(ids))
     reader = client
-    try:
+    with progress.said_by_errors():
         for data_asset_id in ids:
             try:
                 found[data_asset_id] = reader.get_data_asset(data_asset_id)
             except QlikNotFoundError:
                 missing.append(data_asset_id)
             reader = patient or client
-    except BaseException as error:
-        progress.ended_early(error)
-        raise
     if missing:
         logger.info("%d data assets do not exist (any more): %s.", len(missing), first_few(missing))
     guards.check(len(found), len(ids))
@@ -111,13 +108,13 @@ def delete_listed(
     found = {id_of(asset): asset for asset in assets}
     progress = progress or deletions(len(found))
     for chunk in _chunks(list(found)):
-        try:
-            gone = _delete_chunk(client, chunk)
-        except BaseException as error:
-            if not isinstance(error, QlikCloudError):  # such as a time-out of the task, raised at any moment
-                logger.warning("%d more may have been deleted: %s.", len(chunk), _names(found, chunk))
-            progress.ended_early(error)
-            raise
+        with progress.said_by_errors():
+            try:
+                gone = _delete_chunk(client, chunk)
+            except BaseException as error:
+                if not isinstance(error, QlikCloudError):  # such as a time-out of the task, at any moment
+                    logger.warning("%d more may have been deleted: %s.", len(chunk), _names(found, chunk))
+                raise
         results = [
             Result(name, "missing") if name in gone else Result(name, "deleted", found[name])
             for name in chunk

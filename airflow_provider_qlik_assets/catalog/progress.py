@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from airflow_provider_qlik_assets.client.errors import QlikCloudError
 from airflow_provider_qlik_assets.client.log import get_logger
@@ -84,6 +85,15 @@ class Progress:
     def so_far(self) -> str:
         """Return how many are done, of how many."""
         return f"{self.done:,} of {self._total:,}"
+
+    @contextlib.contextmanager
+    def said_by_errors(self) -> Iterator[None]:
+        """Let any error that ends the work say how far it is: see :meth:`ended_early`."""
+        try:
+            yield
+        except BaseException as error:
+            self.ended_early(error)
+            raise
 
     def ended_early(self, reason: BaseException) -> None:
         """Log how far the work is, and let the error that ended it say so."""
