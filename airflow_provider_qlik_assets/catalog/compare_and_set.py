@@ -1,7 +1,7 @@
 """Change a data asset only as it was when it was read.
 
-Read, decide, write with a ``test`` of the version; if somebody else was faster, read and decide again. The
-same loop settles writes whose outcome is unknown: the next reading shows whether they were done.
+Read, decide, write with a ``test`` of the version; on a conflict it is read again and recomputed. The same
+loop settles writes whose outcome is unknown: the next reading shows whether they were done.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def change(
             raise failed
         if current.version is None:
             raise QlikResponseError(
-                f"Data asset {data_asset_id} came without 'version', so it cannot be changed without "
-                "the risk of overwriting somebody else's change. Check the role of the user.",
+                f"Data asset {current.label} came without 'version', so that changing it could overwrite the "
+                "change of another writer. Check the role of the connection's user.",
                 http_status=200,
             )
         try:
@@ -105,7 +105,9 @@ def change(
                 data_asset_id, [test_version(current.version), *operations], current=current
             )
         except QlikCloudError as error:
+            happened = "could not be changed"
             if outcome_is_unknown(error):
+                happened = "may or may not have been changed"
                 unsettled = _Attempt(current, operations)
             elif isinstance(error, (QlikConflictError, QlikBadRequestError)):
                 # A tenant may answer a failed test with 400: the version tells it from a malformed patch.
@@ -113,7 +115,10 @@ def change(
             else:
                 raise
             failed, failed_version = error, current.version
-            logger.info("%s Reading it again (attempt %d).", error, attempt + 1)
+            logger.info(
+                "Data asset %s %s; reading it again for attempt %d: %s",
+                current.label, happened, attempt + 1, error,
+            )  # fmt: skip
             current = None
             if attempt > 1:
                 client.sleep(random.uniform(0, min(_LONGEST_PAUSE_SECONDS, 0.05 * 2**attempt)))  # noqa: S311
@@ -125,7 +130,7 @@ def _read(client: QlikCloudClient, data_asset_id: str, unsettled: QlikCloudError
     """Return a data asset as it is.
 
     :param unsettled: error of a write that may have been done and must not be done twice. It is raised if
-        the quota is used up: whoever waits for the quota then begins anew.
+        the quota is used up: after a wait for the quota, the work starts over.
     """
     try:
         return client.get_data_asset(data_asset_id)

@@ -35,7 +35,7 @@ def delete_data_assets(
     max_deletions: int | None = None,
     dry_run: bool = False,
 ) -> list[Result]:
-    """Delete data assets with all that belongs to them; one that is gone already is no failure.
+    """Delete data assets with all that belongs to them; a missing one counts as done.
 
     All are read before the first is deleted, so that the guard knows what exists and the result says what was
     deleted.
@@ -64,7 +64,7 @@ def delete_by_id(
 
     :param guards: how many may be deleted.
     :param patient: a client that may wait longer, for the reads after the first one: if those of more than a
-        window allows were begun anew after each wait, they would never come to an end.
+        window allows started over after each wait, they would never end.
     :return: ``deleted`` or ``missing`` for each id, as they come.
     :raises QlikCloudError: saying how many were deleted.
     """
@@ -81,7 +81,7 @@ def delete_by_id(
                 missing.append(data_asset_id)
             reader = patient or client
     if missing:
-        logger.info("%d data assets do not exist (any more): %s.", len(missing), first_few(missing))
+        logger.info("%d data assets do not exist or no longer exist: %s.", len(missing), first_few(missing))
     guards.check(len(found), len(ids))
     yield from (Result(data_asset_id, "missing") for data_asset_id in missing)
     if dry_run:
@@ -102,7 +102,7 @@ def delete_listed(
 
     :param assets: different data assets, with their ids.
     :param progress: of a longer deletion that this is a part of.
-    :return: ``deleted``, or ``missing`` for one that somebody else had deleted meanwhile; as they come.
+    :return: ``deleted``, or ``missing`` for one that was deleted in the meantime; as they come.
     :raises QlikCloudError: saying how many were deleted.
     """
     found = {id_of(asset): asset for asset in assets}
@@ -132,7 +132,7 @@ def _names(assets: Mapping[str, DataAsset], ids: list[str]) -> str:
 
 
 def _delete_chunk(client: QlikCloudClient, ids: list[str]) -> set[str]:
-    """Delete up to 100 data assets; return those that somebody else had deleted meanwhile."""
+    """Delete up to 100 data assets; return those that were already gone."""
     left = ids
     while left:
         try:

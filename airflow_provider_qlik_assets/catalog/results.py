@@ -43,12 +43,20 @@ class Result:
         """Return the same without the data asset, unless it was deleted: see :func:`compact_row`."""
         return compact_row(self.id, self.action, self.data_asset, changed_fields=self.changed_fields)
 
-    def __str__(self) -> str:
+    def describe(self, *, dry_run: bool = False) -> str:
+        """Return what was done, or would be, as a clause.
+
+        :param dry_run: whether it was only computed.
+        """
         asset = self.data_asset
-        name = f" ({shorten(asset.technical_name)})" if asset and asset.technical_name else ""
-        version = f", version {asset.version}" if asset and asset.version is not None else ""
+        label = asset.label if asset else shorten(self.id)
+        would = "would be " if dry_run and self.action in {"created", "updated", "deleted"} else ""
         changed = f": {first_few(self.changed_fields)}" if self.changed_fields else ""
-        return f"Data asset {shorten(self.id)}{name} {self.action}{changed}{version}"
+        version = f", version {asset.version}" if asset and asset.version is not None else ""
+        return f"Data asset {label} {would}{self.action}{changed}{version}"
+
+    def __str__(self) -> str:
+        return self.describe()
 
 
 def compact_row(

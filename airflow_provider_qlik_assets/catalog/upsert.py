@@ -89,9 +89,7 @@ def upsert_data_asset(
     if if_exists == "skip":
         return Result(id_of(current), "skipped", current)
     if if_exists == "fail":
-        raise QlikDataAssetExistsError.without_request(
-            409, f"Data asset {id_of(current)} ({current.technical_name}) exists already."
-        )
+        raise QlikDataAssetExistsError.without_request(409, f"Data asset {current.label} already exists.")
     return change(client, id_of(current), lambda current: overlay(current, desired), current=current)
 
 
@@ -138,7 +136,7 @@ def _create(
             if attempt == _CREATE_ATTEMPTS or isinstance(error, QlikResponseError):
                 raise
             pause = random.uniform(0, 2.0**attempt)  # noqa: S311 - jitter
-            logger.warning("%s It was not created; attempt %d follows in %.1f s.", error, attempt + 1, pause)
+            logger.warning("It was not created; attempt %d follows in %.1f s: %s", attempt + 1, pause, error)
             client.sleep(pause)
     raise AssertionError("unreachable")
 
@@ -153,7 +151,7 @@ def _keep_one(client: QlikCloudClient, desired: DataAsset, created: DataAsset) -
     if current is None or current.id == created.id:
         return True, created
     logger.warning(
-        "Data asset %s was created by another task at the same moment; keeping that one.", current.id
+        "Data asset %s was created by another task at the same moment; keeping that one.", current.label
     )
     with contextlib.suppress(QlikNotFoundError):
         client.delete_data_assets([id_of(created)])
@@ -171,7 +169,7 @@ def _keep_oldest(
     oldest, *younger = found
     for asset in younger:
         if is_as_sent(asset, body):
-            logger.warning("Data asset %s is a younger duplicate of %s; removing it.", asset.id, oldest.id)
+            logger.warning("Data asset %s is a younger duplicate of %s; removing it.", asset.label, oldest.id)
             with contextlib.suppress(QlikNotFoundError):
                 client.delete_data_assets([id_of(asset)])
     return is_as_sent(oldest, body), oldest

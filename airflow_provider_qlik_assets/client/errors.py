@@ -1,9 +1,10 @@
 """Errors of the Qlik Cloud client.
 
-Every message says what was tried, what came back (status, Qlik's code, title and detail), Qlik's trace id
-where there is one, and the next step for the reader. No message holds a secret: headers, request bodies and
-query strings are never part of one, and what an answer repeats of them is hidden. No message has more than
-one line, an unprintable character, or more than 16,000 characters: see :func:`shorten` and :func:`one_line`.
+Every message says what was tried, what came back (status, Qlik's code, title and detail), the next step for
+the reader and, at its end, Qlik's trace id where there is one. No message holds a secret: headers, request
+bodies and query strings are never part of one, and what an answer repeats of them is hidden. No message has
+more than one line, an unprintable character, or more than 16,000 characters: see :func:`shorten` and
+:func:`one_line`.
 """
 
 from __future__ import annotations
@@ -45,12 +46,18 @@ class QlikCloudError(Exception):
         """
         self.progress = f"{text} {self.progress}".rstrip()
 
-    def __str__(self) -> str:
-        message = self._message()
-        return one_line(f"{self.progress} {message}" if self.progress else message)
+    def with_advice(self, advice: str) -> str:
+        """Return the message with one more next step.
 
-    def _message(self) -> str:
-        return super().__str__()
+        :param advice: a sentence.
+        """
+        return one_line(f"{self.progress} {self._message(advice)}".strip())
+
+    def __str__(self) -> str:
+        return self.with_advice("")
+
+    def _message(self, advice: str) -> str:
+        return f"{super().__str__()} {advice}"
 
 
 class QlikStoppedError(QlikCloudError):
@@ -110,8 +117,22 @@ class ErrorDetail:
     detail: str = ""
 
     def __str__(self) -> str:
-        text = " ".join(part for part in (self.code, self.title) if part)
-        return shorten(f"{text}: {self.detail}" if self.detail and text else text or self.detail)
+        return self.describe()
+
+    def describe(self, http_status: int | None = None) -> str:
+        """Return the entry as text.
+
+        :param http_status: status that the reader knows already; what only repeats it is left out.
+        """
+        code = "" if self.code == f"HTTP-{http_status}" else self.code
+        title = self.title.strip().rstrip(".:")
+        if http_status is not None and title.casefold() == _phrase(http_status).casefold():
+            title = ""
+        text = " ".join(part for part in (code, title) if part)
+        detail = self.detail.strip()
+        if not detail or detail.rstrip(".").casefold() == title.casefold():
+            return shorten(text)
+        return shorten(f"{text}: {detail}" if text else detail)
 
 
 class QlikApiError(QlikCloudError):
@@ -164,14 +185,15 @@ class QlikApiError(QlikCloudError):
         """
         return cls("", "", http_status, retry_after=retry_after, context=context)
 
-    def _message(self) -> str:
+    def _message(self, advice: str) -> str:
         if not self.url:
-            return f"{self.context} {self.next_step}"
-        trace = f"Qlik trace id {self.trace_id}: " if self.trace_id else ""
-        details = "; ".join(str(error) for error in self.errors)
+            return f"{self.context} {self.next_step} {advice}"
+        details = "; ".join(filter(None, (error.describe(self.http_status) for error in self.errors)))
         details = f": {shorten(details).rstrip('.')}" if details else ""
         status = f"{self.http_status} {_phrase(self.http_status)}".rstrip()
-        return f"{trace}{self.method} {self.url} answered {status}{details}. {self.context or self.next_step}"
+        advice = f"{self.context or self.next_step} {advice}".rstrip()
+        trace = f" (Qlik trace id {self.trace_id})" if self.trace_id else ""
+        return f"{self.method} {self.url} answered {status}{details}. {advice}{trace}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__.copy())
@@ -192,7 +214,9 @@ class QlikAuthenticationError(QlikApiError):
 class QlikPermissionError(QlikApiError):
     """403: the user of the credentials may not do this."""
 
-    next_step = "Give the user (or OAuth client) of the connection a role for this in the data store's space."
+    next_step = (
+        "Give the user or OAuth client of the connection a role that allows it in the data store's space."
+    )
 
 
 class QlikNotFoundError(QlikApiError):
@@ -204,7 +228,7 @@ class QlikNotFoundError(QlikApiError):
 class QlikConflictError(QlikApiError):
     """409: the request conflicts with the current state, such as a stale ``version``."""
 
-    next_step = "Somebody else changed the resource meanwhile: read it again and decide anew."
+    next_step = "It was changed in the meantime: read it again and base the change on its new version."
 
 
 class QlikDataAssetExistsError(QlikConflictError):

@@ -10,7 +10,7 @@ import pendulum
 
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, shorten
 
-# RFC 3339, and a blank in place of the "T" as str() of a datetime writes it.
+# RFC 3339, and a space in place of the "T" as str() of a datetime writes it.
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:[0-5]\d)", re.ASCII)
 
 _FURTHEST_AHEAD = timedelta(days=1)
@@ -77,6 +77,15 @@ def format_instant(instant: datetime) -> str:
     :raises QlikValidationError: if it is naive.
     """
     return datetime.isoformat(parse_instant(instant).naive(), timespec="milliseconds") + "Z"
+
+
+def short_instant(instant: datetime) -> str:
+    """Return an instant for messages, to the minute where it has no seconds: ``2026-01-31T06:30Z``.
+
+    :param instant: a timezone-aware ``datetime``.
+    """
+    text = format_instant(instant).removesuffix("Z").removesuffix(".000")
+    return f"{text.removesuffix(':00') if text.count(':') == 2 else text}Z"
 
 
 def _shown(value: str | datetime) -> str:

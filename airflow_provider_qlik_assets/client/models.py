@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from airflow_provider_qlik_assets.client.errors import QlikResponseError, QlikValidationError
+from airflow_provider_qlik_assets.client.errors import QlikResponseError, QlikValidationError, shorten
 from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
 from airflow_provider_qlik_assets.client.validation import describe_problems, parse_model, why_not_kept
 
@@ -182,6 +182,12 @@ class DataAsset(_ApiModel):
         ]
         if problems:
             raise QlikValidationError(f"Invalid data asset: {'; '.join(problems)}.")
+
+    @property
+    def label(self) -> str:
+        """The id and, where it is known, the technical name: for messages."""
+        shown = shorten(str(self.id), 100)
+        return f"{shown} ({shorten(self.technical_name)})" if self.technical_name else shown
 
     @property
     def store_id(self) -> str | None:

@@ -79,7 +79,7 @@ def listing(read_page: ReadPage, *, sort: str | None = None) -> Iterator[DataAss
             return
         found_before, first = found, read_page(0, order)
     logger.warning(
-        "The listing never stood still, and the tenant does not sort it: some assets may be missing."
+        "The listing kept changing and the tenant does not sort it: some data assets may be missing."
     )
 
 

@@ -195,7 +195,7 @@ class QlikCloudHook(BaseHook):
     def delete_data_assets(
         self, data_asset_ids: Iterable[str], *, max_deletions: int | None = None, dry_run: bool = False
     ) -> dict[str, Any]:
-        """Delete data assets safely: any number, within a limit, and one that is gone already is no failure.
+        """Delete data assets safely: any number, within a limit, and a missing one counts as done.
 
         Not the plain request of the client's method of this name, but :func:`.catalog.delete_data_assets`,
         which takes the same arguments.

@@ -148,8 +148,8 @@ class QlikOperator(TemplatedArguments, BaseOperator):
             kwargs={"earlier": earlier, "waited": waited, "started": format_instant(part.started)},
         )
 
-    def _note(self, part: Part, result: Result) -> None:
-        self.log.info("%s.", result)
+    def _note(self, part: Part, result: Result, *, dry_run: bool = False) -> None:
+        self.log.info("%s.", result.describe(dry_run=dry_run))
         part.add(result)
 
 
@@ -202,9 +202,9 @@ class QlikDeletingOperator(QlikOperator):
         self, part: Part, results: Iterable[Result], order: Iterable[str] | None = None
     ) -> dict[str, Any]:
         """Note deletions as they come; return their summary, which says whether they were a dry run."""
-        for result in results:
-            self._note(part, result)
         dry_run = self._is_dry_run()
+        for result in results:
+            self._note(part, result, dry_run=dry_run)
         if dry_run:
-            self.log.info("Dry run: nothing is deleted, this is what would be.")
+            self.log.info("Dry run: nothing was deleted.")
         return {**part.summary(order), "dry_run": dry_run}

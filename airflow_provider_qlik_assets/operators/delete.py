@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class QlikDeleteDataAssetsOperator(QlikDeletingOperator):
-    """Delete data assets with all that belongs to them; one that is gone already is no failure.
+    """Delete data assets with all that belongs to them; a missing one counts as done.
 
     :param data_asset_ids: ids of the data assets.
     :param max_deletions: fail before the first is deleted if more of them exist.

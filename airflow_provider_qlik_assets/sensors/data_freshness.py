@@ -67,10 +67,10 @@ _LONGEST_PACING_SECONDS = 10.0
 _LONGEST_PACING_SECONDS_BEFORE_DEFERRING = 1.0
 _LONGEST_SHORT_WAIT_SECONDS = 60.0
 _LONGEST_WAIT_FOR_QUOTA_SECONDS = 600.0
-_BEGINS_ANEW = (
-    "%d of %d data assets were read. In mode 'reschedule' each poke is a process of its own and begins anew, "
-    "so that more than the rate limit allows at once are never read: use deferrable=True, which reads "
-    "listings, or mode='poke', which goes on where it stopped, or fewer data assets in each sensor."
+_STARTS_OVER = (
+    "%d of %d data assets were read. In mode 'reschedule' each poke is a process of its own and starts over, "
+    "so that more data assets than the rate limit allows at once are never all read. Use deferrable=True, "
+    "which reads listings; or mode='poke', which continues where it stopped; or fewer data assets per sensor."
 )
 
 
@@ -139,6 +139,7 @@ class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
         self.qlik_conn_id = qlik_conn_id
         self._stop_flag = StopFlag()
         self._found: Freshness = {}
+        self._names: dict[str, str] = {}
         if self._is_in_dag_file():
             self._check_since()
             check_when_parsed(_check_some_ids, self.data_asset_ids)
@@ -184,27 +185,30 @@ class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
             try:
                 left = self._seconds_left()
                 with self._impatient(hook.get_conn(), left) as client:
-                    freshness = condition.read(client, until=time.monotonic() + left, earlier=self._found)
+                    freshness = condition.read(
+                        client, until=time.monotonic() + left, earlier=self._found, names=self._names
+                    )
             except QlikNotFoundError as error:
-                raise AirflowFailException(f"{error} {MISSING_ADVICE}") from error
+                raise AirflowFailException(error.with_advice(MISSING_ADVICE)) from error
             except QlikRateLimitError as error:
                 self._poll_again_in = error.retry_after
                 is_short = (error.retry_after or 0.0) <= _LONGEST_SHORT_WAIT_SECONDS
-                self.log.log(logging.INFO if is_short else logging.WARNING, "%s It is polled again.", error)
+                level = logging.INFO if is_short else logging.WARNING
+                self.log.log(level, "Polling again as soon as the quota allows: %s", error)
                 if self.reschedule and not self.deferrable and len(self._found) > known:
-                    self.log.warning(_BEGINS_ANEW, len(self._found), len(condition.data_asset_ids))
+                    self.log.warning(_STARTS_OVER, len(self._found), len(condition.data_asset_ids))
                 return PokeReturnValue(is_done=False)
             except QlikCloudError as error:
                 if is_permanent(error) or isinstance(error, QlikStoppedError):
                     raise
-                self.log.warning("%s It is polled again after the poke interval.", error)
+                self.log.warning("Polling again after the poke interval: %s", error)
                 return PokeReturnValue(is_done=False)
             finally:
                 hook.close()
+        self.log.info("Data assets are %s.", condition.describe(freshness, self._names))
         if condition.is_met(freshness):
             return PokeReturnValue(is_done=True, xcom_value=waiting_result(freshness, condition))
         self._found = condition.fresh(freshness)
-        self.log.info("Data assets are %s.", condition.describe_stale(freshness))
         return PokeReturnValue(is_done=False)
 
     def execute_complete(

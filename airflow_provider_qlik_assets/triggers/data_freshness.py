@@ -196,17 +196,17 @@ class QlikDataFreshnessTrigger(_FeedTrigger):
             return _event("error", freshness, news.problem)
         for error in errors:
             if isinstance(error, QlikNotFoundError) and not self.missing_ok:
-                return _event("error", freshness, f"{error} {MISSING_ADVICE}")
+                return _event("error", freshness, error.with_advice(MISSING_ADVICE))
             if error is not None and not isinstance(error, QlikNotFoundError):
                 return _event("error", freshness, str(error))
+        described = self._describe(news, freshness)
         if news.snapshot and self.condition.is_met(freshness):
-            self.log.info("The data assets are fresh.")
+            self.log.info("%s", described)
             if self._may_end_the_task():
                 result = waiting_result(freshness, self.condition) if self.pushes_result else None
                 return TaskSuccessEvent(xcoms={"return_value": result} if result else None)
-            return _event("success", freshness, "The data assets are fresh.")
-        stale = f"Data assets are {self.condition.describe_stale(freshness)}."
-        self.log.info("%s", news.problem or news.wait or stale)
+            return _event("success", freshness, described)
+        self.log.info("%s", news.problem or news.wait or described)
         return None
 
     def _may_end_the_task(self) -> bool:
@@ -215,10 +215,17 @@ class QlikDataFreshnessTrigger(_FeedTrigger):
 
     def _time_out(self, news: News) -> TriggerEvent:
         freshness = self._freshness(news)
-        stale = self.condition.describe_stale(freshness) if news.snapshot else "never read"
         problem = f" The last poll failed: {news.problem}" if news.problem else ""
         problem += f" The next poll would have to wait: {news.wait}" if news.wait else ""
-        return _event("timeout", freshness, f"Timed out; data assets are {stale}.{problem}")
+        return _event("timeout", freshness, f"Timed out. {self._describe(news, freshness)}{problem}")
+
+    def _describe(self, news: News, freshness: Freshness) -> str:
+        """Return the state of the wait as a sentence."""
+        if news.snapshot is None:
+            return "The data assets could not be read."
+        states = [news.snapshot.states.get(key) for key in self.data_asset_ids]
+        names = {state.id: state.technical_name for state in states if state and state.technical_name}
+        return f"Data assets are {self.condition.describe(freshness, names)}."
 
     def _freshness(self, news: News) -> Freshness:
         if news.snapshot is None:
@@ -314,7 +321,7 @@ class QlikDataFreshnessEventTrigger(_FeedTrigger):
                 told = problem
                 problem = news.problem or (edges.problems(news.snapshot) if news.snapshot else "")
                 if problem and not told:
-                    self.log.warning("%s It is tried again.", problem)
+                    self.log.warning("Trying again: %s", problem)
                 if news.snapshot is None:
                     continue
                 await seen_store.recall()

@@ -169,14 +169,14 @@ class SharedPoll:
             wait = self._back_off(refusals - 1, error)
         if not self.news.wait:
             level = logging.INFO if wait <= _LONGEST_SHORT_WAIT_SECONDS else logging.WARNING
-            logger.log(level, "%s Polling again in about %.0f s.", error, wait)
+            logger.log(level, "Polling again in about %.0f s: %s", wait, error)
         self._tell(News(self.news.snapshot, wait=str(error)))
         return wait
 
     def _failure(self, error: Exception, wait: float) -> News:
         hopeless, problem = is_permanent(error), describe(error)
         known = hopeless or isinstance(error, QlikCloudError)
-        logger.warning("%s Polling again in about %.0f s.", problem, wait, exc_info=not known)
+        logger.warning("Polling again in about %.0f s: %s", wait, problem, exc_info=not known)
         return News(self.news.snapshot, problem, hopeless)
 
     def _back_off(self, failures: int, error: Exception) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -17,7 +17,7 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikValidationError,
     first_few,
 )
-from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
+from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant, short_instant
 from airflow_provider_qlik_assets.client.validation import check_ids
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Match = Literal["all", "any"]
 Freshness = dict[str, pendulum.DateTime | None]
 """``dataFreshness`` by data asset id; ``None`` for one that was never stamped, or does not exist."""
+
+_PROJECTIONS = ("id", "technicalName", "dataFreshness")
 
 MISSING_ADVICE = "Set missing_ok=True to wait until it exists."
 
@@ -63,13 +65,19 @@ class FreshnessCondition:
         return cls(ids, parse_instant(fresh_since), check_match(match), missing_ok)
 
     def read(
-        self, client: QlikCloudClient, *, until: float = math.inf, earlier: Freshness | None = None
+        self,
+        client: QlikCloudClient,
+        *,
+        until: float = math.inf,
+        earlier: Freshness | None = None,
+        names: dict[str, str] | None = None,
     ) -> Freshness:
         """Return the freshness of the data assets, with one request each.
 
         :param until: time of the monotonic clock after which no further request is sent.
         :param earlier: what is known and need not be asked for. What is read is added to it, so that reading
             that ended early can go on where it stopped.
+        :param names: technical names by id, for messages; what is read is added to it.
         :raises QlikNotFoundError: if one does not exist and that is not allowed.
         :raises QlikCloudError: if not all could be read in time.
         """
@@ -81,8 +89,10 @@ class FreshnessCondition:
                     f"Only {len(freshness)} of {len(self.data_asset_ids)} data assets were read in time."
                 )
             try:
-                asset = client.get_data_asset(data_asset_id, projections=["id", "dataFreshness"])
+                asset = client.get_data_asset(data_asset_id, projections=_PROJECTIONS)
                 freshness[data_asset_id] = asset.data_freshness
+                if names is not None and asset.technical_name:
+                    names[data_asset_id] = asset.technical_name
             except QlikNotFoundError:
                 if not self.missing_ok:
                     raise
@@ -95,17 +105,23 @@ class FreshnessCondition:
 
     def is_met(self, freshness: Freshness) -> bool:
         """Return whether the wait is over."""
-        fresh = (self._is_fresh(freshness[data_asset_id]) for data_asset_id in self.data_asset_ids)
+        fresh = (self._is_fresh(freshness.get(data_asset_id)) for data_asset_id in self.data_asset_ids)
         return all(fresh) if self.match == "all" else any(fresh)
 
-    def describe_stale(self, freshness: Freshness) -> str:
-        """Return which data assets are not fresh, with the freshness that they have."""
-        stale = [
-            f"{data_asset_id} ({format_instant(instant) if instant else 'never stamped'})"
-            for data_asset_id, instant in freshness.items()
-            if not self._is_fresh(instant)
+    def describe(self, freshness: Freshness, names: Mapping[str, str]) -> str:
+        """Return the state of the wait as a clause: ``fresh: orders 2026-01-31T06:30Z``, or what is not.
+
+        :param freshness: of the data assets, as far as it is known.
+        :param names: technical names by id, as far as they are known.
+        """
+        is_met = self.is_met(freshness)
+        told = [
+            f"{names.get(key, key)} {short_instant(instant) if instant else 'never stamped'}"
+            for key, instant in freshness.items()
+            if self._is_fresh(instant) == is_met
         ]
-        return f"not fresh since {format_instant(self.fresh_since)}: {first_few(stale)}"
+        state = "fresh" if is_met else f"not fresh since {short_instant(self.fresh_since)}"
+        return f"{state}: {first_few(told)}"
 
     def _is_fresh(self, instant: pendulum.DateTime | None) -> bool:
         return instant is not None and instant >= self.fresh_since

@@ -31,6 +31,7 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikNotFoundError,
     QlikResponseError,
     QlikValidationError,
+    first_few,
 )
 from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.models import DataAsset, id_of
@@ -145,9 +146,7 @@ class Sync:
                 to_do = self._confirm(unconfirmed)
         if self._failures.errors:
             if plan.to_delete:
-                logger.warning(
-                    "Nothing was deleted, because not everything that is desired could be written."
-                )
+                logger.warning("Nothing was deleted, because some desired data assets could not be written.")
             raise self._failures.together(self._desired)
         with self._saying_what_was_written():
             self._delete(plan)
@@ -191,8 +190,9 @@ class Sync:
                     self._other_results[id_of(asset)] = Result(id_of(asset), "skipped", asset)
         if duplicates:
             logger.warning(
-                "%d data assets were created by another task at the same moment; keeping those.",
+                "%d data assets were created by another task at the same moment; keeping those: %s.",
                 len(duplicates),
+                first_few([asset.technical_name or "" for asset in duplicates]),
             )
         for _ in delete_listed(self._client, duplicates):
             pass
@@ -279,7 +279,7 @@ class Sync:
             if found is None:
                 self._other_results[id_of(asset)] = Result(id_of(asset), "missing")
             elif _state(found) != _state(asset):
-                logger.info("Data asset %s was changed meanwhile and is not deleted.", asset.id)
+                logger.info("Data asset %s was changed in the meantime and is not deleted.", asset.label)
                 self._other_results[id_of(asset)] = Result(id_of(asset), "skipped", found)
             else:
                 to_delete.append(found)
