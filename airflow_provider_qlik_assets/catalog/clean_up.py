@@ -80,8 +80,9 @@ class CleanUpResult(Result):
         """Return what :meth:`.Result.to_row` does, and ``"why"``."""
         return {**super().to_row(), "why": self.why.to_json() if self.why else None}
 
-    def __str__(self) -> str:
-        return f"{super().__str__()}: {self.why}"
+    def describe(self, *, dry_run: bool = False) -> str:
+        """Return what :meth:`.Result.describe` does, and why."""
+        return f"{super().describe(dry_run=dry_run)}: {self.why}"
 
 
 @dataclass(frozen=True)

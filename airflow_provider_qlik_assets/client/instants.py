@@ -84,8 +84,7 @@ def short_instant(instant: datetime) -> str:
 
     :param instant: a timezone-aware ``datetime``.
     """
-    text = format_instant(instant).removesuffix("Z").removesuffix(".000")
-    return f"{text.removesuffix(':00') if text.count(':') == 2 else text}Z"
+    return format_instant(instant).removesuffix("Z").removesuffix(".000").removesuffix(":00") + "Z"
 
 
 def _shown(value: str | datetime) -> str:

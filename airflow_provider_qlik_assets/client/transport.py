@@ -39,7 +39,7 @@ from airflow_provider_qlik_assets.client.network import (
 )
 from airflow_provider_qlik_assets.client.rate_limit.limiter import RateLimiter, Tier
 from airflow_provider_qlik_assets.client.retry import Failure, RetryPolicy
-from airflow_provider_qlik_assets.client.sent_secrets import hide_secrets
+from airflow_provider_qlik_assets.client.sent_secrets import hide_secrets, remember_secret
 from airflow_provider_qlik_assets.client.stopping import StopFlag
 
 logger = get_logger(__name__)
@@ -226,7 +226,11 @@ class Transport:
                     exchange.connection_is_sound = is_framed_plainly(response)
                     return response.status_code, document
             url, params = self._redirect_target(method, url, shown_url, response, quote), None
-            if not request.secret_answer:
+            if request.secret_answer:
+                target = url.removeprefix(self.base_url)
+                if target != request.path:
+                    remember_secret(target)  # urllib3 logs where a request goes
+            else:
                 shown_url = hide_secrets(urlsplit(url)._replace(query="", fragment="").geturl())
         raise QlikResponseError(
             f"{method} {shown_url} was redirected in a circle.", http_status=response.status_code

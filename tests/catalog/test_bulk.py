@@ -132,7 +132,8 @@ def test_a_failure_is_logged_when_it_happens(
     with caplog.at_level(logging.WARNING):
         outcome(client, failing({"1": refused(QlikNotFoundError, 404, "trace-9")}), 2)
 
-    assert "Test: 1 failed. Qlik trace id trace-9" in caplog.text
+    assert "Test: 1 failed. PATCH https://" in caplog.text
+    assert "(Qlik trace id trace-9)" in caplog.text
 
 
 def test_very_many_failures_fill_no_log(client: QlikCloudClient, caplog: pytest.LogCaptureFixture) -> None:

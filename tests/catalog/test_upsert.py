@@ -129,7 +129,7 @@ def test_what_to_do_with_an_existing_one_may_be_chosen(
 def test_an_existing_one_may_be_an_error(sandbox: Sandbox, client: QlikCloudClient) -> None:
     first = upsert_data_asset(client, WISH)
 
-    with pytest.raises(QlikDataAssetExistsError, match=rf"Data asset {first.id} \(orders\) exists already"):
+    with pytest.raises(QlikDataAssetExistsError, match=rf"Data asset {first.id} \(orders\) already exists"):
         upsert_data_asset(client, {**WISH, "name": "n"}, "fail")
 
     assert writes(sandbox) == ["POST"]

@@ -79,7 +79,35 @@ def test_a_status_has_its_class_and_its_message(
     assert error.errors == (ErrorDetail("DA-7", "Refused", "Because."),)
     assert error.trace_id == "t-1"
     assert str(error) == (
-        f"Qlik trace id t-1: GET {url} answered {phrase}: DA-7 Refused: Because. {kind.next_step}"
+        f"GET {url} answered {phrase}: DA-7 Refused: Because. {kind.next_step} (Qlik trace id t-1)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "shown"),
+    [
+        ({"code": "HTTP-401", "title": "Unauthorized", "detail": "The key expired."}, ": The key expired. "),
+        ({"code": "HTTP-401", "title": "Unauthorized."}, " Unauthorized. "),
+        ({"code": "HTTP-401", "title": "Expired.", "detail": "expired"}, ": Expired. "),
+        ({"code": "HTTP-403", "title": "UNAUTHORIZED", "detail": "No."}, ": HTTP-403: No. "),
+        ({"code": "DA-7", "title": "Refused.", "detail": "Because."}, ": DA-7 Refused: Because. "),
+    ],
+)
+def test_a_message_does_not_repeat_the_status(
+    sandbox: Sandbox, client: QlikCloudClient, entry: dict[str, str], shown: str
+) -> None:
+    error = answered(sandbox, client, status=401, body={"errors": [entry]})
+
+    assert f"answered 401 Unauthorized{shown if shown[0] == ':' else '. '}Check the API key" in str(error)
+    assert error.errors[0].code == entry["code"]
+
+
+def test_more_advice_stands_ahead_of_the_trace_id(sandbox: Sandbox, client: QlikCloudClient) -> None:
+    error = answered(sandbox, client, status=404, body={"errors": [], "traceId": "t-1"})
+
+    assert (
+        error.with_advice("Or wait.")
+        == f"{str(error).removesuffix(' (Qlik trace id t-1)')} Or wait. (Qlik trace id t-1)"
     )
 
 
@@ -153,7 +181,7 @@ ERRORS = [
     QlikResponseError("m", http_status=200),
     QlikServerError("GET", URL, 503, errors=[ErrorDetail("C", "T")], trace_id="t", retry_after=3.0),
     QlikRateLimitError.not_sent("the quota is used up", 7.0),
-    QlikDataAssetExistsError.without_request(409, "It exists already."),
+    QlikDataAssetExistsError.without_request(409, "It already exists."),
     QlikPartialFailureError({}, total=3),
 ]
 
@@ -177,8 +205,8 @@ def test_every_error_is_a_qlik_cloud_error_and_wrong_input_a_value_error() -> No
 
 
 def test_an_error_without_a_request_says_what_was_found_and_what_to_do() -> None:
-    assert str(QlikDataAssetExistsError.without_request(409, "It exists already.")) == (
-        'It exists already. Use if_exists="update" to change it or if_exists="skip" to leave it as it is.'
+    assert str(QlikDataAssetExistsError.without_request(409, "It already exists.")) == (
+        'It already exists. Use if_exists="update" to change it or if_exists="skip" to leave it as it is.'
     )
 
 
@@ -209,8 +237,8 @@ def test_partial_failure_names_each_data_asset_with_its_error() -> None:
 
     assert error.failures == {"orders": one, "customers": other}
     assert str(error).startswith("2 of 7 data assets failed; running it again does only what is left.")
-    assert "orders: Qlik trace id trace-1" in str(error)
-    assert "customers: m" in str(error)
+    assert "orders: GET https://" in str(error)
+    assert "(Qlik trace id trace-1) | customers: m" in str(error)
 
 
 def test_partial_failure_of_thousands_is_a_short_message() -> None:

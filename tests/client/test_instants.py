@@ -14,7 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_qlik_assets.client import QlikValidationError
-from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant, parse_stamp
+from airflow_provider_qlik_assets.client.instants import (
+    format_instant,
+    parse_instant,
+    parse_stamp,
+    short_instant,
+)
 
 
 @pytest.mark.parametrize(
@@ -200,3 +205,16 @@ def test_parsing_what_was_formatted_gives_the_same_instant(when: datetime) -> No
     assert parse_instant(format_instant(instant)) == instant
     # Not when - instant: pendulum has another idea of hours that a zone skips.
     assert timedelta(0) <= when.astimezone(UTC) - instant < timedelta(milliseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("instant", "shown"),
+    [
+        ("2026-01-31T06:30:00Z", "2026-01-31T06:30Z"),
+        ("2026-01-31T00:00:00+02:00", "2026-01-30T22:00Z"),
+        ("2026-01-31T06:30:15Z", "2026-01-31T06:30:15Z"),
+        ("2026-01-31T06:30:00.120Z", "2026-01-31T06:30:00.120Z"),
+    ],
+)
+def test_an_instant_is_short_in_messages_and_nothing_is_cut_off(instant: str, shown: str) -> None:
+    assert short_instant(parse_instant(instant)) == shown

@@ -148,7 +148,7 @@ def test_a_catalog_that_never_stands_still_is_read_for_a_bounded_time(
 
     assert set(range(64)) <= set(catalog.listed())
     assert len(catalog.reads) < 200
-    assert "some assets may be missing" in caplog.text
+    assert "some data assets may be missing" in caplog.text
 
 
 # --- over HTTP -------------------------------------------------------------------------------------------

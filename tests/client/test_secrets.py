@@ -194,7 +194,7 @@ def test_an_answer_to_a_token_request_is_never_quoted(
 @pytest.mark.parametrize(
     ("body", "shown"),
     [
-        ({"errors": [{"code": "HTTP-401", "title": "x"}], "traceId": "0f" * 16}, "Unauthorized: HTTP-401."),
+        ({"errors": [{"code": "OAUTH-7", "title": "x"}], "traceId": "0f" * 16}, "Unauthorized: OAUTH-7."),
         ({"error": "invalid_client", "error_description": "x"}, "Unauthorized: invalid_client."),
     ],
 )  # fmt: skip

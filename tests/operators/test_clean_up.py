@@ -101,7 +101,9 @@ def test_dry_run_deletes_nothing(qlik_sandbox: Sandbox, log: Callable[[], str], 
 
     assert deleted(qlik_sandbox) == set()
     assert (result["counts"], result["dry_run"]) == ({"deleted": 2}, True)
-    assert "Dry run: nothing is deleted" in log()
+    text = log()
+    assert "Data asset b (tmp_b) would be deleted, version 1: dataFreshness is" in text
+    assert "Dry run: nothing was deleted" in text
 
 
 def test_second_run_deletes_nothing() -> None:

@@ -106,7 +106,7 @@ def test_what_may_pass_is_left_to_retries(
 def test_missing_asset_fails_without_retries(qlik_conn_id: str, qlik_sandbox: Sandbox, task: Task) -> None:
     qlik_sandbox.reset()
 
-    with pytest.raises(AirflowFailException, match=r"Qlik trace id \w+.*Check the id") as raised:
+    with pytest.raises(AirflowFailException, match=r"Check the id.*\(Qlik trace id \w+\)$") as raised:
         execute(task, qlik_conn_id)
 
     assert isinstance(raised.value.__cause__, QlikNotFoundError)

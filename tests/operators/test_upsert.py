@@ -104,7 +104,7 @@ def test_skips_what_exists(qlik_sandbox: Sandbox, orders: dict[str, Any]) -> Non
 
 @pytest.mark.usefixtures("orders")
 def test_fails_without_retries_if_it_exists(qlik_sandbox: Sandbox) -> None:
-    with pytest.raises(AirflowFailException, match=r"orders-1 \(orders\) exists already.*if_exists"):
+    with pytest.raises(AirflowFailException, match=r"orders-1 \(orders\) already exists.*if_exists"):
         upsert(data_asset=ORDERS, if_exists="fail")
 
     assert writes(qlik_sandbox) == []

@@ -27,7 +27,7 @@ MakeSensor = Callable[..., QlikDataFreshnessSensor]
 
 SINCE = "2026-01-31T06:30:00.000Z"
 FRESH = "2026-02-01T00:00:00.000Z"
-FOUND = {"status": "success", "freshness": {"a": FRESH}, "message": "The data assets are fresh."}
+FOUND = {"status": "success", "freshness": {"a": FRESH}, "message": "Data assets are fresh: a."}
 
 
 def deferral(sensor: QlikDataFreshnessSensor) -> TaskDeferred:

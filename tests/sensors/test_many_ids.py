@@ -115,7 +115,7 @@ def test_an_error_in_the_middle_loses_nothing(make_sensor: MakeSensor, qlik_sand
     ("arguments", "is_said"),
     [({"mode": "reschedule"}, True), ({"mode": "poke"}, False), ({"deferrable": True}, False)],
 )
-def test_what_begins_anew_each_time_says_so(
+def test_what_starts_over_each_time_says_so(
     sensor: MakeSensor, caplog: pytest.LogCaptureFixture, capsys: Any, arguments: Any, is_said: bool
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -123,4 +123,4 @@ def test_what_begins_anew_each_time_says_so(
 
     log = caplog.text + capsys.readouterr().out
     assert ("9 of 25 data assets were read. In mode 'reschedule'" in log) is is_said
-    assert not is_said or "use deferrable=True" in log
+    assert not is_said or "Use deferrable=True" in log

@@ -123,7 +123,9 @@ def test_a_poke_is_not_made_before_the_rate_limit_allows_it(
     with pytest.raises(AirflowSensorTimeout):
         make_sensor(poke_interval=0).execute({})
 
-    assert len(logged("It is polled again.")) == 2  # what was refused, and the last look at the time-out
+    assert (
+        len(logged("Polling again as soon as the quota allows: ")) == 2
+    )  # what was refused, and the last look at the time-out
 
 
 def test_many_ids_are_read_although_requests_are_spaced(
@@ -161,7 +163,7 @@ def test_a_poke_that_was_refused_is_made_up_for_as_soon_as_it_may_be(
     assert make_sensor(poke_interval=60, timeout=120).execute({})
 
     assert seconds() < 8
-    [line] = logged("It is polled again.")
+    [line] = logged("Polling again as soon as the quota allows: ")
     assert "info" in line.lower()
 
 

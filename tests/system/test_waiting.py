@@ -136,7 +136,7 @@ def test_a_time_out_in_the_triggerer_skips_the_task_if_it_may_fail_softly(
 ) -> None:
     run_id, states = in_vain
     assert states["out_of_time"] == ("skipped", 1)
-    assert "Timed out; data assets are not fresh" in sensors.log(run_id, "out_of_time")
+    assert "Timed out. Data assets are not fresh" in sensors.log(run_id, "out_of_time")
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ async def test_no_server_stops_the_polls_for_long(
     with caplog.at_level(logging.INFO, logger="airflow_provider_qlik_assets"):
         await for_a_while(make_trigger(), 1)
 
-    assert "Polling again in about 600 s." in caplog.text
+    assert "Polling again in about 600 s: " in caplog.text
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -229,6 +229,9 @@ class BrokenOnce:
 
     def is_met(self, freshness: Freshness) -> bool:
         return True
+
+    def describe(self, freshness: Freshness, names: Any) -> str:
+        return "fresh"
 
 
 async def test_many_wait_at_once(make_trigger: MakeTrigger, qlik_sandbox: Sandbox, until_done: Run) -> None:

@@ -378,7 +378,7 @@ async def test_a_problem_is_told_once(
     async with running(watcher, qlik_sandbox):
         await polls(qlik_sandbox, 6)
 
-    assert len(logged("It is tried again")) == 1
+    assert len(logged("Trying again: ")) == 1
 
 
 # --- arguments --------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 from airflow.triggers.base import TaskSuccessEvent
 
 from airflow_provider_qlik_assets.client.errors import QlikValidationError
+from airflow_provider_qlik_assets.client.instants import parse_instant, short_instant
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
 from airflow_provider_qlik_assets.triggers.data_freshness import AIRFLOW_3, QlikDataFreshnessTrigger
 
@@ -43,7 +44,7 @@ async def test_fires_when_fresh(
     assert event == {
         "status": "success",
         "freshness": {"a": freshness},
-        "message": "The data assets are fresh.",
+        "message": f"Data assets are fresh: a {short_instant(parse_instant(freshness))}.",
     }
     assert json.loads(json.dumps(event)) == event
 
@@ -214,7 +215,10 @@ async def test_deadline_ends_the_wait(
     assert event == {
         "status": "timeout",
         "freshness": {"a": STALE, "b": FRESH, "c": None},
-        "message": f"Timed out; data assets are not fresh since {SINCE}: a ({STALE}), c (never stamped).",
+        "message": (
+            "Timed out. Data assets are not fresh since 2026-01-31T06:30Z: a 2026-01-01T00:00Z, "
+            "c never stamped."
+        ),
     }
 
 
@@ -244,7 +248,7 @@ async def test_timeout_tells_why_nothing_could_be_read(
     event = await until_done(make_trigger(deadline=from_now(0.5)))
 
     assert (event["status"], event["freshness"]) == ("timeout", {})
-    assert "never read" in event["message"]
+    assert "could not be read" in event["message"]
     assert "503" in event["message"]
 
 

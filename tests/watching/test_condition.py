@@ -78,7 +78,7 @@ def test_reads_one_asset_with_one_small_request(client: QlikCloudClient, qlik_sa
 
     assert FreshnessCondition.parse(["a", "b"], SINCE).read(client) == {"a": EQUAL, "b": None}
     assert [entry.query for entry in qlik_sandbox.journal.requests()] == [
-        {"projections": "id,dataFreshness"}
+        {"projections": "id,technicalName,dataFreshness"}
     ] * 2
 
 
@@ -91,19 +91,33 @@ def test_missing_asset_is_waited_for(client: QlikCloudClient) -> None:
     assert FreshnessCondition.parse("nowhere", SINCE, missing_ok=True).read(client) == {"nowhere": None}
 
 
-def test_stale_assets_are_described() -> None:
-    condition = FreshnessCondition.parse(["a", "b", "c"], SINCE)
+@pytest.mark.parametrize(
+    ("match", "described"),
+    [
+        ("all", "not fresh since 2026-01-31T06:30Z: a 2026-01-31T06:29:59.999Z, orders never stamped"),
+        ("any", "fresh: c 2026-01-31T06:30Z"),
+    ],
+)
+def test_what_is_fresh_is_described_by_technical_name(match: str, described: str) -> None:
+    condition = FreshnessCondition.parse(["a", "b", "c"], SINCE, match)
 
-    assert condition.describe_stale({"a": EARLIER, "b": None, "c": EQUAL}) == (
-        "not fresh since 2026-01-31T06:30:00.000Z: a (2026-01-31T06:29:59.999Z), b (never stamped)"
-    )
+    assert condition.describe({"a": EARLIER, "b": None, "c": EQUAL}, {"b": "orders"}) == described
+
+
+def test_technical_names_are_read_with_the_freshness(client: QlikCloudClient, qlik_sandbox: Sandbox) -> None:
+    qlik_sandbox.add_asset(id="a", technicalName="orders")
+    names: dict[str, str] = {}
+
+    FreshnessCondition.parse("a", SINCE).read(client, names=names)
+
+    assert names == {"a": "orders"}
 
 
 def test_long_list_of_stale_assets_is_cut() -> None:
     ids = [f"a{number}" for number in range(13)]
-    text = FreshnessCondition.parse(ids, SINCE).describe_stale(dict.fromkeys(ids))
+    text = FreshnessCondition.parse(ids, SINCE).describe(dict.fromkeys(ids), {})
 
-    assert "a9 (" in text
+    assert "a9 never stamped" in text
     assert "a10" not in text
     assert text.endswith("and 3 more")
 
