@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -109,7 +110,7 @@ def seed(tenant: Sandbox, now: datetime) -> dict[str, str]:
         document = tenant.add_asset(
             data_store_id=store_id, technicalName=f"dwh.{technical_name}", appType="airflow", **fields
         )
-        return document["id"]
+        return str(document["id"])
 
     add("sales.regions", 2, name="Regions", description="Written by a data steward")
     add("sales.stores", 2, name="Stores", tags=["sales"])
@@ -122,11 +123,12 @@ def seed(tenant: Sandbox, now: datetime) -> dict[str, str]:
 def seed_lake(tenant: Sandbox) -> str:
     """Fill another data store; return its id."""
     store_id = tenant.add_store(name="lake")
-    for name, fields in {
+    tables: dict[str, dict[str, Any]] = {
         "events": {"name": "events_v2", "description": "Written by a data steward"},
         "tmp_export": {},
         "audit": {"tags": ["keep"]},
-    }.items():
+    }
+    for name, fields in tables.items():
         tenant.add_asset(data_store_id=store_id, technicalName=f"lake.{name}", appType="airflow", **fields)
     return store_id
 
@@ -142,10 +144,8 @@ def refresh_customers(tenant: Sandbox, customers_id: str) -> None:
 def run_dag(dag_id: str, params: dict[str, Any]) -> str:
     """Run one example DAG, its deferred tasks included; return the state of the run."""
     console.rule(f"Running {dag_id}")
-    spec = importlib.util.spec_from_file_location(dag_id, EXAMPLES / f"{dag_id}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    dag_run = getattr(module, f"{dag_id}_dag").test(run_conf=params)
+    example = runpy.run_path(str(EXAMPLES / f"{dag_id}.py"))
+    dag_run = example[f"{dag_id}_dag"].test(run_conf=params)
     return str(getattr(dag_run.state, "value", dag_run.state))
 
 

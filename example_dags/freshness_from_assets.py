@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from typing import Any
 
 try:
     from airflow.sdk import Asset, dag, task
@@ -55,13 +56,13 @@ stores = Asset(uri="warehouse://sales/stores", extra={"qlik_data_asset_id": STOR
     params={"loaded_until": "2026-01-31T06:30:00Z"},
     tags=["qlik", "example"],
 )
-def load_sales():
+def load_sales() -> None:
     @task(outlets=[stores])
     def load_stores() -> None:
         """Load a table; the moment of the update will be stamped."""
 
     @task(outlets=[orders])
-    def load_orders(params: dict, outlet_events=None) -> None:
+    def load_orders(params: dict[str, Any], outlet_events: Any) -> None:
         """Load a table, and tell up to which instant it holds the source data."""
         outlet_events[orders].extra = {"data_freshness": params["loaded_until"]}
 
@@ -77,7 +78,7 @@ def load_sales():
     catchup=False,
     tags=["qlik", "example"],
 )
-def freshness_from_assets():
+def freshness_from_assets() -> None:
     QlikUpdateDataFreshnessOperator(task_id="stamp", from_asset_events=True, retries=3)
 
 

@@ -14,6 +14,7 @@ data steward, stay as they are. Running it again changes nothing.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 try:
     from airflow.sdk import dag, task
@@ -32,9 +33,9 @@ from airflow_provider_qlik_assets.operators.data_assets import QlikUpsertDataAss
     params={"data_store_id": "your-data-store-id"},
     tags=["qlik", "example"],
 )
-def mapped_upsert():
+def mapped_upsert() -> None:
     @task
-    def loaded_tables(params: dict) -> list[dict]:
+    def loaded_tables(params: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the fields to set, by the API's names; fields that are not given stay as they are."""
         return [
             {

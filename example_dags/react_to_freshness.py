@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from typing import Any
 
 from airflow.sdk import Asset, AssetWatcher, dag, task
 
@@ -43,9 +44,9 @@ customers = Asset("qlik_customers", watchers=[AssetWatcher(name="freshness", tri
     catchup=False,
     tags=["qlik", "example"],
 )
-def react_to_freshness():
+def react_to_freshness() -> None:
     @task
-    def refresh_segments(triggering_asset_events=None) -> None:
+    def refresh_segments(triggering_asset_events: Any) -> None:
         """Use the data that is new; several changes may have come together."""
         for event in triggering_asset_events.get(customers, []):
             change = event.extra["payload"]

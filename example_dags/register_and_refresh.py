@@ -19,6 +19,7 @@ hour.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 try:
     from airflow.sdk import dag, task
@@ -41,7 +42,7 @@ from airflow_provider_qlik_assets.sensors.data_freshness import QlikDataFreshnes
     params={"data_store_id": "your-data-store-id", "customers_id": "id-of-another-teams-data-asset"},
     tags=["qlik", "example"],
 )
-def register_and_refresh():
+def register_and_refresh() -> None:
     @task
     def load() -> str:
         """Load the table; return the instant up to which it holds the source data."""
@@ -74,7 +75,7 @@ def register_and_refresh():
     )
 
     @task
-    def build_report(waited_for: dict) -> None:
+    def build_report(waited_for: dict[str, Any]) -> None:
         """Use both tables, now that both are fresh."""
         for data_asset_id, instant in waited_for["freshness"].items():
             print(f"{data_asset_id} is fresh as of {instant}")

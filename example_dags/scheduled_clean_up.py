@@ -18,6 +18,7 @@ Scheduled runs use the defaults of the params: change them in the file before yo
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 try:
     from airflow.sdk import dag
@@ -36,8 +37,8 @@ from airflow_provider_qlik_assets.operators.data_assets import QlikCleanUpDataAs
     params={"data_store_id": "your-data-store-id", "stale_after_days": 180, "only_plan": False},
     tags=["qlik", "example"],
 )
-def scheduled_clean_up():
-    rules = {
+def scheduled_clean_up() -> None:
+    rules: dict[str, Any] = {
         "data_store_ids": ["{{ params.data_store_id }}"],
         "stale_after": "{{ params.stale_after_days * 86400 }}",
         "protected_tags": ["keep"],

@@ -23,6 +23,7 @@ Scheduled runs use the defaults of the params: change them in the file before yo
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 try:
     from airflow.sdk import dag
@@ -41,8 +42,8 @@ from airflow_provider_qlik_assets.operators.data_assets import QlikSyncDataAsset
     params={"data_store_id": "your-data-store-id", "only_plan": False, "delete_unlisted": False},
     tags=["qlik", "example"],
 )
-def sync_catalog():
-    wanted = {
+def sync_catalog() -> None:
+    wanted: dict[str, Any] = {
         "data_store_id": "{{ params.data_store_id }}",
         "data_assets": "sync_catalog.yaml",
         "delete_unlisted": "{{ params.delete_unlisted }}",

@@ -60,11 +60,13 @@ class _Hook(BaseHook):
 async def test_before_3_3_2_a_connection_is_looked_up_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """There ``aget_connection`` blocks the event loop, and may fail with a ``DeadlockImminentError``."""
     monkeypatch.delattr(Connection, "aextra_dejson", raising=False)
-    assert await get_async_connection("qlik", _Hook()) == ("qlik", "blocking", False)
+    found: Any = await get_async_connection("qlik", _Hook())
+    assert found == ("qlik", "blocking", False)
 
 
 async def test_from_3_3_2_on_a_connection_is_looked_up_asynchronously(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Connection, "aextra_dejson", None, raising=False)
-    assert await get_async_connection("qlik", _Hook()) == ("qlik", "asynchronous", True)
+    found: Any = await get_async_connection("qlik", _Hook())
+    assert found == ("qlik", "asynchronous", True)

@@ -90,7 +90,7 @@ def test_the_server_starts_as_shown() -> None:
     arguments = command.replace("8099", "0").split()
     with subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout
-        printed = []
+        printed: list[str] = []
         while not printed or printed[-1] != "export":  # the last line that it prints
             line = server.stdout.readline()
             assert line, printed

@@ -83,7 +83,7 @@ class QlikCleanUpDataAssetsOperator(QlikDeletingOperator):
         protected_tags: str | Iterable[str] = (),
         max_deletions: int | str | None = 100,
         max_fraction: float | str | None = 0.2,
-        dry_run: bool = False,
+        dry_run: bool | str = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

@@ -65,8 +65,8 @@ class QlikUpdateDataFreshnessOperator(QlikOperator):
         data_freshness: datetime | str | None = None,
         from_asset_events: bool = False,
         trust_event_extra: bool = False,
-        allow_backwards: bool = False,
-        allow_future: bool = False,
+        allow_backwards: bool | str = False,
+        allow_future: bool | str = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

@@ -35,7 +35,7 @@ class QlikDeleteDataAssetsOperator(QlikDeletingOperator):
         *,
         data_asset_ids: str | Iterable[str],
         max_deletions: int | str | None = None,
-        dry_run: bool = False,
+        dry_run: bool | str = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

@@ -52,8 +52,8 @@ class QlikPatchDataAssetOperator(QlikSingleOperator):
         self,
         *,
         data_asset_id: str,
-        operations: Sequence[JsonPatchOperation | Mapping[str, Any]] | None = None,
-        changes: Mapping[str, Any] | None = None,
+        operations: Sequence[JsonPatchOperation | Mapping[str, Any]] | str | None = None,
+        changes: Mapping[str, Any] | str | None = None,
         expected_version: int | str | None = None,
         **kwargs: Any,
     ) -> None:

@@ -76,11 +76,11 @@ class QlikSyncDataAssetsOperator(QlikDeletingOperator):
         *,
         data_store_id: str,
         data_assets: Iterable[DataAsset | Mapping[str, Any]] | str | PurePath,
-        delete_unlisted: bool = False,
+        delete_unlisted: bool | str = False,
         protected_tags: str | Iterable[str] = (),
         max_deletions: int | str | None = 100,
         max_fraction: float | str | None = 0.2,
-        dry_run: bool = False,
+        dry_run: bool | str = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

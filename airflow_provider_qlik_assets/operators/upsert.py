@@ -43,7 +43,7 @@ class QlikUpsertDataAssetOperator(QlikSingleOperator):
     def __init__(
         self,
         *,
-        data_asset: DataAsset | Mapping[str, Any],
+        data_asset: DataAsset | Mapping[str, Any] | str,
         if_exists: IfExists = "update",
         **kwargs: Any,
     ) -> None:

@@ -123,7 +123,7 @@ class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
         max_age: timedelta | float | str | None = None,
         match: Literal["all", "any"] = "all",
         data_store_ids: str | Iterable[str] | None = None,
-        missing_ok: bool = False,
+        missing_ok: bool | str = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         qlik_conn_id: str = QlikCloudHook.default_conn_name,
         **kwargs: Any,

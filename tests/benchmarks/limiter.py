@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from airflow_provider_qlik_assets.client.rate_limit.ledger import MAX_PERMITS
 from airflow_provider_qlik_assets.client.rate_limit.limiter import RateLimiter, RateLimits, Tier
@@ -58,7 +59,7 @@ def _alone(url: str) -> tuple[float, float]:
     return wall, cpu
 
 
-def _in_processes(work: Callable[[Connection], None]) -> list:
+def _in_processes(work: Callable[[Connection], None]) -> list[Any]:
     """Return what ``work`` sends from each of 50 processes, which start together."""
     pipes = [FORK.Pipe() for _ in range(PROCESSES)]
     processes = [FORK.Process(target=work, args=(theirs,)) for _, theirs in pipes]

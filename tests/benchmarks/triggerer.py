@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -102,7 +102,7 @@ def stream_manager(way: Way) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def events_of(trigger: Any, trigger_id: int, manager: Any) -> AsyncIterator[AsyncIterator[Any]]:
+async def events_of(trigger: Any, trigger_id: int, manager: Any) -> AsyncIterator[AsyncGenerator[Any]]:
     """Run a trigger, as the triggerer does: on a shared stream if it has a key for one."""
     key = trigger.shared_stream_key() if manager and hasattr(trigger, "shared_stream_key") else None
     try:

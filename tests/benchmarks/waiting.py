@@ -146,6 +146,7 @@ async def _refused(way: Way, statuses: Sequence[int]) -> list[tuple[str, str]]:
             done, _ = await asyncio.wait([task], timeout=STATUS_SECONDS)
             if not done:
                 task.cancel()
+            result: Any
             (result,) = await asyncio.gather(task, return_exceptions=True)
             ended = "waits on"
             if done:

@@ -12,6 +12,7 @@ import multiprocessing
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -133,7 +134,7 @@ def cpu_per_call() -> list[list[str]]:
         session = requests.Session()
         session.headers["Authorization"] = f"Bearer {server.api_key}"
         url = f"{server.url}/api/v1/data-assets/{data_asset_id}"
-        ways = {
+        ways: dict[str, Callable[[], object]] = {
             "requests.Session": lambda: session.get(url, timeout=(10, 60)).json(),
             "QlikCloudClient": lambda: client.get_data_asset(data_asset_id),
         }

@@ -214,7 +214,7 @@ class Meddling:
     :param meddle: what is done before the write of each number, from 1.
     """
 
-    def __init__(self, client: QlikCloudClient, meddle: Callable[[int], None]) -> None:
+    def __init__(self, client: QlikCloudClient, meddle: Callable[[int], object]) -> None:
         self._client = client
         self._meddle = meddle
         self._writes = 0
@@ -248,7 +248,7 @@ def test_a_change_by_somebody_else_between_reading_and_writing_survives(
 
 def test_what_somebody_else_did_already_is_not_done_again(sandbox: Sandbox, client: QlikCloudClient) -> None:
     asset = sandbox.add_asset("store", technicalName="orders", appType="dbt")
-    meddling: Any = Meddling(client, lambda number: sandbox.touch(asset["id"], name="Orders") and None)
+    meddling: Any = Meddling(client, lambda number: sandbox.touch(asset["id"], name="Orders"))
 
     result = upsert_data_asset(meddling, {**WISH, "name": "Orders"})
 
@@ -257,7 +257,7 @@ def test_what_somebody_else_did_already_is_not_done_again(sandbox: Sandbox, clie
 
 def test_newer_freshness_of_somebody_else_survives(sandbox: Sandbox, client: QlikCloudClient) -> None:
     asset = sandbox.add_asset("store", technicalName="orders", appType="dbt")
-    meddling: Any = Meddling(client, lambda number: sandbox.touch(asset["id"], dataFreshness=LATE) and None)
+    meddling: Any = Meddling(client, lambda number: sandbox.touch(asset["id"], dataFreshness=LATE))
 
     result = upsert_data_asset(meddling, {**WISH, "dataFreshness": EARLY})
 
@@ -266,9 +266,7 @@ def test_newer_freshness_of_somebody_else_survives(sandbox: Sandbox, client: Qli
 
 def test_others_who_never_stop_are_an_error_in_the_end(sandbox: Sandbox, client: QlikCloudClient) -> None:
     asset = sandbox.add_asset("store", technicalName="orders", appType="dbt")
-    meddling: Any = Meddling(
-        client, lambda number: sandbox.touch(asset["id"], description=f"{number}") and None
-    )
+    meddling: Any = Meddling(client, lambda number: sandbox.touch(asset["id"], description=f"{number}"))
 
     with pytest.raises(QlikConflictError):
         upsert_data_asset(meddling, {**WISH, "name": "Orders"})

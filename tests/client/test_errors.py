@@ -43,7 +43,7 @@ def answered(sandbox: Sandbox, client: QlikCloudClient, **fault: Any) -> QlikApi
 
 @pytest.fixture
 def client(connect: Any) -> QlikCloudClient:
-    return connect(retry=RetryPolicy(max_retries=0, max_retry_wait=0.0))  # type: ignore[no-any-return]
+    return connect(retry=RetryPolicy(max_retries=0, max_retry_wait=0.0))
 
 
 @pytest.mark.parametrize(

@@ -33,11 +33,14 @@ def body(document: Any) -> bytes:
     return json.dumps(document).encode()
 
 
+def _error(status: int) -> Callable[[Reply], bytes]:
+    document = body({"errors": [ERROR] * 12, "traceId": FORGED_JSON})
+    return lambda reply: reply(document, f"{status} Error")
+
+
 ANSWERS: dict[str, Callable[[Reply], bytes]] = {
     **{
-        f"error {status}": lambda reply, status=status: reply(
-            body({"errors": [ERROR] * 12, "traceId": FORGED_JSON}), f"{status} Error"
-        )
+        f"error {status}": _error(status)
         for status in (400, 401, 403, 404, 409, 418, 429, 500, 503)
     },
     "long error": lambda reply: reply(body({"errors": [{"title": LONG}], "traceId": LONG})[:60_000], "400 x"),

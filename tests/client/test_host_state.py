@@ -6,13 +6,13 @@ import multiprocessing
 import os
 import pickle
 import signal
+import tempfile
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from airflow_provider_qlik_assets.client import host_state
 from airflow_provider_qlik_assets.client.host_state import (
     StateUnavailableError,
     default_state_directory,
@@ -39,7 +39,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "home").mkdir()
     (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr(host_state.tempfile, "tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     return tmp_path / "home"
 
 
@@ -246,8 +246,11 @@ def _count(path: Path, times: int) -> None:
 
 
 def test_threads_and_processes_exclude_each_other(directory: Path) -> None:
-    workers = [FORK.Process(target=_count, args=(directory / "file", 200)) for _ in range(4)]
-    workers += [threading.Thread(target=_count, args=(directory / "file", 200)) for _ in range(4)]
+    workers = [
+        kind(target=_count, args=(directory / "file", 200))
+        for kind in (FORK.Process, threading.Thread)
+        for _ in range(4)
+    ]
 
     for worker in workers:
         worker.start()

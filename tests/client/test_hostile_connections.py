@@ -45,7 +45,9 @@ def test_a_line_that_does_not_end_is_not_kept(tenant: Any, connect: Connect, beg
 
 def test_a_slow_answer_in_pieces_does_not_outlive_the_deadline(tenant: Any, connect: Connect) -> None:
     packed = bomb(4)
-    pieces = [answer(b"", **{"Content-Encoding": "gzip", "Content-Length": str(len(packed))})]
+    pieces: list[bytes | float] = [
+        answer(b"", **{"Content-Encoding": "gzip", "Content-Length": str(len(packed))})
+    ]
     for byte in packed:
         pieces += [bytes([byte]), 0.01]
     server = tenant(lambda count, path: pieces)

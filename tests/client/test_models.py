@@ -74,7 +74,7 @@ def test_only_given_fields_count() -> None:
 
 
 def test_a_data_asset_is_its_own_parse() -> None:
-    asset = DataAsset(technicalName="orders")
+    asset = DataAsset(technical_name="orders")
 
     assert DataAsset.parse(asset) is asset
 
@@ -196,7 +196,7 @@ def test_a_reply_with_another_type_than_documented_is_refused() -> None:
 
 def test_the_store_id_is_known_only_with_a_store() -> None:
     assert DataAsset().store_id is None
-    assert DataAsset(dataStoreInfo=DataStoreInfo(id="s1")).store_id == "s1"
+    assert DataAsset(data_store_info=DataStoreInfo(id="s1")).store_id == "s1"
 
 
 @pytest.mark.parametrize("value", ["a", "a/b", "../x", "%", "%2F", "ключ", "a b", "a" * 1024, "*", "..."])

@@ -20,5 +20,5 @@ from airflow_provider_qlik_assets.client.newest_first import is_newest_first
     ],
 )
 def test_order(seconds: list[int | None], in_order: bool) -> None:
-    instants = [second and parse_instant(f"2026-01-01T00:00:{second:02}Z") for second in seconds]
+    instants = [parse_instant(f"2026-01-01T00:00:{second:02}Z") if second else None for second in seconds]
     assert is_newest_first(instants) is in_order

@@ -38,6 +38,11 @@ JSON_TOKEN = json.dumps({"access_token": TOKEN, "token_type": "Bearer"}).encode(
 
 _HTML_NAMES = {ord(value): f"&{name}" for name, value in html5.items() if len(value) == 1 and name[-1] == ";"}
 
+
+def _as_numbers(form: str) -> Callable[[str], str]:
+    return lambda text: re.sub(r"\W", lambda found: form % ord(found[0]), text)
+
+
 # What a gateway makes of a text of the request that it shows.
 WRITTEN: dict[str, Callable[[str], str]] = {
     "raw": str,
@@ -49,7 +54,7 @@ WRITTEN: dict[str, Callable[[str], str]] = {
     "form": quote_plus,
     "HTML": html.escape,
     **{
-        f"{name} as numbers": lambda text, form=form: re.sub(r"\W", lambda found: form % ord(found[0]), text)
+        f"{name} as numbers": _as_numbers(form)
         for name, form in {"JSON": r"\u%04x", "HTML": "&#%d;", "hexadecimal HTML": "&#x%02X;"}.items()
     },
     "HTML as names": lambda text: text.translate(_HTML_NAMES),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import runpy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -229,7 +230,7 @@ def test_a_run_without_events_succeeds_without_a_request(
     assert qlik_sandbox.journal.requests() == []
 
 
-UNREADABLE_IDS = [
+UNREADABLE_IDS: list[tuple[dict[str, Any], str]] = [
     ({"qlik_data_asset_id": "*"}, "name each one"),
     ({"qlik_data_asset_id": 5}, "not int"),
     ({"qlik_data_asset_id": ""}, "is not an id"),
@@ -337,7 +338,8 @@ def runs_consume_all_events(dag_id: str) -> Iterator[None]:
 def run_both(run_dag: Any, producer: DAG, consumer: DAG) -> None:
     """Run a DAG that updates assets, and then one that is scheduled on them."""
     if not ON_AIRFLOW_3:
-        DAG.bulk_write_to_db([producer, consumer])
+        dag_class: Any = DAG
+        dag_class.bulk_write_to_db([producer, consumer])
     assert run_dag(producer).state == "success"
     with runs_consume_all_events(consumer.dag_id):
         assert run_dag(consumer).state == "success"
@@ -371,17 +373,15 @@ def test_a_run_that_events_triggered(qlik_sandbox: Sandbox, run_dag: Any, truste
     assert freshness(qlik_sandbox) == {key: LATER if key in stamped else BEFORE for key in "abc"}
 
 
-def test_the_example(qlik_sandbox: Sandbox, run_dag: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "example_dags")
-    import freshness_from_assets as example  # noqa: PLC0415 - parsed when the test runs
-
+def test_the_example(qlik_sandbox: Sandbox, run_dag: Any) -> None:
+    example = runpy.run_path(str(Path(__file__).parents[2] / "example_dags" / "freshness_from_assets.py"))
     for table in ("orders", "stores"):
         qlik_sandbox.add_asset(
             id=f"your-{table}-data-asset-id", technicalName=table, dataFreshness="2025-01-01T00:00:00Z"
         )
     started = datetime.now(UTC)
 
-    run_both(run_dag, example.load_sales_dag, example.freshness_from_assets_dag)
+    run_both(run_dag, example["load_sales_dag"], example["freshness_from_assets_dag"])
 
     stamped = freshness(qlik_sandbox)
     assert stamped["your-orders-data-asset-id"] == "2026-01-31T06:30:00.000Z"

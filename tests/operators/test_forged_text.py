@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_qlik_assets._compat import AirflowException
-from airflow_provider_qlik_assets.catalog.clean_up import CleanUpResult
+from airflow_provider_qlik_assets.catalog.clean_up import CleanUpResult, Staleness
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.client import DataAsset, QlikCloudError
 from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook
@@ -98,7 +99,7 @@ TASKS: dict[str, Callable[[], Any]] = {
 def run(task: Any) -> None:
     try:
         if isinstance(task, QlikOperator):
-            task.execute({})  # type: ignore[arg-type]
+            task.execute({})
         else:
             task.poke({})
     except (QlikCloudError, AirflowException) as error:
@@ -145,7 +146,7 @@ def test_files_forge_no_line(tmp_path: Path, text: str, name: str) -> None:
     with pytest.raises((QlikCloudError, AirflowException)) as raised:
         operators.QlikSyncDataAssetsOperator(task_id="t", data_store_id=STORE, data_assets=str(file)).execute(
             {}
-        )  # type: ignore[arg-type]
+        )
     check_error(raised.value)
 
 
@@ -153,7 +154,7 @@ def test_files_forge_no_line(tmp_path: Path, text: str, name: str) -> None:
 def test_arguments_forge_no_line(argument: str) -> None:
     arguments: dict[str, Any] = {"data_asset_ids": ["a"], argument: FORGED_JSON}
     with pytest.raises((QlikCloudError, AirflowException)) as raised:
-        operators.QlikUpdateDataFreshnessOperator(task_id="t", **arguments).execute({})  # type: ignore[arg-type]
+        operators.QlikUpdateDataFreshnessOperator(task_id="t", **arguments).execute({})
     check_error(raised.value)
 
 
@@ -178,4 +179,5 @@ def test_the_user_of_a_tenant_forges_no_message_of_a_connection_test(
 def test_results_show_themselves_on_one_line() -> None:
     asset = DataAsset.from_json({"id": LONG, "technicalName": FORGED_JSON, "version": 1})
     check_message(str(Result(LONG, "updated", asset, changed_fields=(FORGED_JSON, LONG))))
-    check_message(str(CleanUpResult(LONG, "deleted", asset, why="stale")))
+    why = Staleness("dataFreshness", datetime.now(UTC), 1.0)
+    check_message(str(CleanUpResult(LONG, "deleted", asset, why=why)))

@@ -33,7 +33,7 @@ def sync(data_assets: Any, **arguments: Any) -> dict[str, Any]:
     return operator(data_assets, **arguments).execute({})
 
 
-def rendered(variables: dict[str, Any], **arguments: Any) -> dict[str, Any]:
+def rendered(variables: Any, **arguments: Any) -> dict[str, Any]:
     """Run the operator as a task does: constructed with templates, then rendered."""
     task = operator(**{"data_assets": wishes(1), **arguments})
     task.render_template_fields(variables)

@@ -59,7 +59,7 @@ def test_default_is_the_moment_of_the_run(qlik_sandbox: Sandbox) -> None:
     before = pendulum.now("UTC")
     operator.execute({})
 
-    stamped = pendulum.parse(freshness(qlik_sandbox)["a"])
+    stamped = datetime.fromisoformat(freshness(qlik_sandbox)["a"])
     assert before - timedelta(milliseconds=1) <= stamped <= pendulum.now("UTC")
 
 

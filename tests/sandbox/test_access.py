@@ -149,13 +149,13 @@ def test_the_documentation_of_the_control_api_says_that_it_asks_for_a_token(sand
 def test_the_journal_holds_no_client_secret(sandbox: Sandbox, secret: str, form: str) -> None:
     value = sandbox.client_secret if secret == "right" else "secret-of-another-tenant"
     body = {"client_id": sandbox.client_id, "client_secret": value, "grant_type": "client_credentials"}
-    options: dict[str, Any] = {
+    forms: dict[str, dict[str, Any]] = {
         "json": {"json": body},
         "broken json": {"data": json.dumps(body)[:-1]},
         "form": {"data": body},
         "query": {"params": body},
-    }[form]
-    requests.post(f"{sandbox.url}/oauth/token", **options, timeout=10)
+    }
+    requests.post(f"{sandbox.url}/oauth/token", **forms[form], timeout=10)
     [entry] = sandbox.journal.requests()
     assert value not in str(entry.as_json())
     if form == "json":

@@ -151,7 +151,7 @@ def test_a_client_that_waits_as_told_gets_through_in_compressed_time(sandbox: Sa
     sandbox.settings.time_factor = 300
     sandbox.settings.tier1_limit = 10
     started = time.monotonic()
-    statuses = []
+    statuses: list[int] = []
     while statuses.count(200) < 25:
         response = api.list()
         statuses.append(response.status_code)

@@ -96,7 +96,7 @@ def test_wrong_text_fails_before_anything_is_sent(
     make_sensor: MakeSensor, qlik_sandbox: Sandbox, arguments: dict[str, Any], value: Any, message: str
 ) -> None:
     sensor = make_sensor(**arguments)
-    sensor.render_template_fields({"x": value})  # type: ignore[arg-type]
+    sensor.render_template_fields({"x": value})
 
     with pytest.raises(AirflowFailException, match=message):
         sensor.execute({})
@@ -122,7 +122,7 @@ def test_rendered_text_works(
 ) -> None:
     qlik_sandbox.touch("a", dataFreshness="2026-02-01T00:00:00Z")
     sensor = make_sensor(**arguments)
-    sensor.render_template_fields({"x": value})  # type: ignore[arg-type]
+    sensor.render_template_fields({"x": value})
 
     assert sensor.execute({})["freshness"]["a"] == "2026-02-01T00:00:00.000Z"
 

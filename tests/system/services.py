@@ -76,11 +76,23 @@ class Postgres:
         self._directory = Path(tempfile.mkdtemp(prefix="qlik-assets-postgres-"))
         if user:
             shutil.chown(self._directory, user)
-        self._options = {"host": "127.0.0.1", "port": port, "user": "airflow", "dbname": "postgres"}
+        self._options: dict[str, Any] = {
+            "host": "127.0.0.1",
+            "port": port,
+            "user": "airflow",
+            "dbname": "postgres",
+        }
         self._connection: Any = None
         self.url = f"postgresql+psycopg2://airflow@127.0.0.1:{port}/postgres"
         programs = postgres_programs()
-        initdb = [programs / "initdb", "--pgdata=data", "--username=airflow", "--auth=trust", "--no-sync"]
+        assert programs, "PostgreSQL is not installed"
+        initdb = [
+            str(programs / "initdb"),
+            "--pgdata=data",
+            "--username=airflow",
+            "--auth=trust",
+            "--no-sync",
+        ]
         subprocess.run(
             [*initdb, "--encoding=UTF8", "--locale=C.UTF-8"],
             cwd=self._directory,

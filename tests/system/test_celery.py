@@ -50,7 +50,7 @@ class Interruptions:
     """
 
     triggers: list[tuple[str, str]]
-    triggerers: dict[int, int]
+    triggerers: dict[int | None, int]
     created_before: int
     sensors: list[tuple[str, str, int]]
     received: dict[str, Any]

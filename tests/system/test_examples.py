@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def runs(
         runs["load_sales"].append(airflow.run("load_sales", PARAMS["load_sales"]))
         airflow.wait_until(lambda: is_stamped(tenant), "what was loaded again is stamped")
     for dag_id in triggered:
-        airflow.wait_until(lambda dag_id=dag_id: airflow.runs(dag_id), f"{dag_id} is triggered")
+        airflow.wait_until(partial(airflow.runs, dag_id), f"{dag_id} is triggered")
         runs[dag_id] = [run_id for run_id, _ in airflow.runs(dag_id)]
     for run_id in itertools.chain.from_iterable(runs.values()):
         airflow.wait_until_ended(run_id)

@@ -17,7 +17,7 @@ def test_a_sync_defers_until_the_quota_is_back_and_then_does_what_is_left(
     airflow: Any, tenant: Sandbox
 ) -> None:
     tenant.add_store(id="synced", name="Synced")
-    airflow.add_dags("sync.py")
+    airflow.add_dags("syncs.py")
     run_id = airflow.run("sync")
     airflow.wait_until(lambda: ("sync", "deferred", 1) in airflow.states(run_id), "the sync is deferred")
     created_before = creations(tenant)

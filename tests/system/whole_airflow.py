@@ -12,6 +12,7 @@ import sys
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -177,10 +178,8 @@ class Airflow:
         for path in sorted(paths, key=lambda path: path.suffix == ".py"):
             shutil.copy(path, self._dags)
         for path in paths:
-            self.wait_until(
-                lambda path=path: path.suffix != ".py" or self._knows(path.name),
-                f"the DAGs of {path.name} are known",
-            )
+            if path.suffix == ".py":
+                self.wait_until(partial(self._knows, path.name), f"the DAGs of {path.name} are known")
 
     def run(self, dag_id: str, params: Mapping[str, Any] | None = None) -> str:
         """Trigger a DAG; return the id of the run."""

@@ -39,7 +39,7 @@ class Reader:
         """Poll; return the freshness of what is of interest and exists."""
         states = self.poll(seconds).states
         return {
-            key: format_instant(states[key].freshness) if states[key].freshness else None
+            key: format_instant(instant) if (instant := states[key].freshness) else None
             for key in sorted(self.interest.ids or states)
             if key in states
         }

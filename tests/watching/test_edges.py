@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ FORBIDDEN = QlikPermissionError.without_request(403, "You may not.")
 
 
 def snapshot(
-    freshness: dict[str, str | None],
+    freshness: Mapping[str, str | None],
     *,
     errors: dict[str, QlikApiError] | None = None,
     stores: tuple[str, ...] = ("s",),

@@ -144,10 +144,11 @@ def test_equal_instants_do_not_cost_requests_for_ever(reader: Reader, sandbox: S
 
 def between_pages(client: QlikCloudClient, after_page: int, action: Callable[[], object]) -> None:
     """Do something once, right after a page was read."""
-    read_page, done = client.read_page, []
+    read_page = client.read_page
+    done: list[object] = []
 
-    def read(stores: Any, number: int = 0, **options: Any) -> Page:
-        page = read_page(stores, number, **options)
+    def read(data_store_ids: Any = (), number: int = 0, **options: Any) -> Page:
+        page = read_page(data_store_ids, number, **options)
         if number == after_page and not done and options.get("sort") == ["-lastModifiedTime"]:
             done.append(action())
         return page
@@ -319,7 +320,7 @@ def test_what_has_not_changed_is_the_same_object(reader: Reader, sandbox: Sandbo
     assert second.states is first.states
     assert second.errors is first.errors
     assert third.states is not first.states
-    assert format_instant(first.states["store-0001"].freshness) == OLD
+    assert first.states["store-0001"].freshness == parse_instant(OLD)
 
 
 def test_a_tenant_that_always_shows_news_is_left_in_the_end(

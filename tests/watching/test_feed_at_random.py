@@ -106,10 +106,11 @@ def test_what_the_feed_says_is_true(
     feed = ChangeFeed(clock=clock)
     ids = [f"{number:03}" for number in range(0, ASSETS, ASSETS // wanted)] + ["new-1"]
     interest = Interest(ids=frozenset(ids))
-    read_page, pending = client.read_page, []
+    read_page = client.read_page
+    pending: list[Any] = []
 
-    def read(stores: Any, number: int = 0, **options: Any) -> Page:
-        page = read_page(stores, number, **options)
+    def read(data_store_ids: Any = (), number: int = 0, **options: Any) -> Page:
+        page = read_page(data_store_ids, number, **options)
         while pending:
             world.change(*pending.pop())
         return page

@@ -51,7 +51,7 @@ def duplicates_are_possible(sandbox: Sandbox) -> None:
 
 # --- outcomes that are unknown ---------------------------------------------------------------------------
 
-LOST_ANSWERS = [
+LOST_ANSWERS: list[dict[str, Any]] = [
     {"kind": "drop"},
     {"kind": "reset"},
     {"kind": "truncate"},

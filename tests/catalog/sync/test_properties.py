@@ -102,6 +102,7 @@ def applied(store: Store, plan: Plan) -> Store:
         operations = [operation.to_json() for operation in overlay(update.actual, update.desired)]
         after[update.actual.id] = jsonpatch.apply_patch(after[update.actual.id], operations)
     for asset in plan.to_delete:
+        assert asset.id is not None
         del after[asset.id]
     return after
 

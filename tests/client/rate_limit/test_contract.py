@@ -40,7 +40,7 @@ def test_whole_quota_is_a_burst(ask) -> None:
 def test_permits_come_back_one_window_after_each_grant(ask, clock, use_up) -> None:
     start = clock.now
     use_up()
-    granted = []
+    granted: list[float] = []
     while len(granted) < QUOTA.permits:
         clock.sleep(ask(max_wait=-1).delay)
         assert ask().granted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+from typing import Any
 
 import pytest
 
@@ -33,9 +34,9 @@ class World:
         self.on_sleep()
 
     def limiter(
-        self, *, tenant: str = "tenant.eu.qlikcloud.com", identity: str = "user", **options
+        self, *, tenant: str = "tenant.eu.qlikcloud.com", identity: str = "user", **options: Any
     ) -> RateLimiter:
-        options = {"limits": LIMITS, "clock": self.clock, "sleep": self.sleep} | options
+        options = {"limits": LIMITS, "clock": self.clock, "sleep": self.sleep, **options}
         return RateLimiter(self.store, tenant=tenant, identity=identity, **options)
 
 

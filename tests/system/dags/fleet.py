@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from records import record
 
@@ -11,7 +12,7 @@ from airflow_provider_qlik_assets.operators.data_assets import QlikSyncDataAsset
 from airflow_provider_qlik_assets.sensors.data_freshness import QlikDataFreshnessSensor
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-SENSOR = {
+SENSOR: dict[str, Any] = {
     "fresh_since": "2026-01-31T06:30:00Z",
     "deferrable": True,
     "poke_interval": 5,
@@ -27,7 +28,7 @@ with DAG("fleet_sensors", start_date=START, schedule=None):
     )
 
     @task
-    def receive(results, run_id: str) -> None:
+    def receive(results: Any, run_id: str) -> None:
         record(run_id, "results", list(results))
 
     receive(telling.output)
@@ -35,7 +36,7 @@ with DAG("fleet_sensors", start_date=START, schedule=None):
 with DAG("fleet_syncs", start_date=START, schedule=None):
 
     @task
-    def receive_syncs(results, run_id: str) -> None:
+    def receive_syncs(results: Any, run_id: str) -> None:
         record(run_id, "results", list(results))
 
     syncs = [

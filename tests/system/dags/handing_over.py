@@ -21,11 +21,11 @@ def wish(name: str) -> dict[str, Any]:
 with DAG("handing_over", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None):
 
     @task
-    def receive(name: str, value, run_id: str) -> None:
+    def receive(name: str, value: Any, run_id: str) -> None:
         record(run_id, name, value)
 
     @task
-    def receive_all(name: str, values, run_id: str) -> None:
+    def receive_all(name: str, values: Any, run_id: str) -> None:
         record(run_id, name, list(values))
 
     register = QlikUpsertDataAssetOperator(task_id="register", data_asset=wish("orders"))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from records import record
 
 from airflow_provider_qlik_assets._compat import DAG, task
 from airflow_provider_qlik_assets.sensors.data_freshness import QlikDataFreshnessSensor
 
-ARGUMENTS = {
+ARGUMENTS: dict[str, Any] = {
     "fresh_since": "2026-01-31T06:30:00Z",
     "deferrable": True,
     "poke_interval": 3,
@@ -23,7 +24,7 @@ with DAG("many", start_date=START, schedule=None):
     )
 
     @task
-    def receive(results, run_id: str) -> None:
+    def receive(results: Any, run_id: str) -> None:
         record(run_id, "results", list(results))
 
     receive(wait.output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from airflow.sdk import DAG, Asset, AssetWatcher, task
 from records import record
@@ -28,7 +29,7 @@ watched = Asset(
 with DAG("watcher", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=[watched]):
 
     @task
-    def receive(run_id: str, triggering_asset_events) -> None:
+    def receive(run_id: str, triggering_asset_events: Any) -> None:
         record(run_id, "payloads", [event.extra["payload"] for event in triggering_asset_events[watched]])
 
     receive()

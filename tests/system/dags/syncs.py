@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from records import record
 
@@ -20,7 +21,7 @@ with DAG("sync", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None):
     )
 
     @task
-    def receive(result, run_id: str) -> None:
+    def receive(result: Any, run_id: str) -> None:
         record(run_id, "result", result)
 
     receive(sync.output)
