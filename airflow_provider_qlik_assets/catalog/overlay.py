@@ -79,7 +79,9 @@ def _comparable(field: str, asset: DataAsset) -> Any:
     if field == "data_store_info":
         return asset.store_id
     value = getattr(asset, field)
-    return frozenset(value) if field == "tags" and value else (value or None)
+    if value in ("", [], {}):
+        return None
+    return frozenset(value) if field == "tags" and value is not None else value
 
 
 def _property_operations(actual: DataAsset, desired: DataAsset) -> list[JsonPatchOperation]:
