@@ -22,8 +22,10 @@ local function time_of(number)
   return tonumber(redis.call('LINDEX', times_key, number - s.count))
 end
 
-s.skew = math.max(s.skew, s.now - clock)
-s.now = clock + s.skew
+if operation ~= 'leave' then
+  s.skew = math.max(s.skew, s.now - clock)
+  s.now = clock + s.skew
+end
 
 local function start_slowly()
   s.paced_until = math.max(s.paced_until, s.now + window)

@@ -6,7 +6,7 @@ import itertools
 import threading
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_qlik_assets.client.rate_limit.ledger import MAX_QUEUE, Quota
@@ -358,8 +358,7 @@ _fresh_key = itertools.count().__next__
 
 @given(steps=_STEPS)
 @settings(
-    max_examples=60,
-    deadline=None,
+    max_examples=settings().max_examples * 3 // 5,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     derandomize=True,
 )
@@ -372,10 +371,17 @@ def test_no_interleaving_exceeds_the_quota(store, key, clock, steps) -> None:
         assert len(recent) <= quota.permits
 
 
+@example(
+    steps=[
+        ("penalize", 0, 0.0, EVER),
+        ("new", 0, 0.0, EVER),
+        ("leave", 0, -20.0, EVER),
+        ("new", 0, 0.01, EVER),
+    ]
+)
 @given(steps=_STEPS)
 @settings(
-    max_examples=150,
-    deadline=None,
+    max_examples=settings().max_examples * 3 // 2,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     derandomize=True,
 )
