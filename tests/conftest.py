@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 from tests.stored_dag import store
 
@@ -45,6 +46,11 @@ os.environ.update(
     }
 )
 
+# Chosen with --hypothesis-profile. How long an example takes depends on what else the machine does.
+settings.register_profile("quick", settings(), max_examples=25, deadline=None)
+settings.register_profile("thorough", settings(), max_examples=100, deadline=None)
+settings.load_profile("quick")
+
 pytest_plugins = ["airflow_provider_qlik_assets.sandbox.pytest_plugin"]
 
 
@@ -57,6 +63,11 @@ def pytest_collection() -> Iterator[Any]:
     finally:
         gc.enable()
         gc.freeze()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests that run DAGs first, so that one of the processes starts so much of Airflow, not each."""
+    items.sort(key=lambda item: "airflow_db" not in getattr(item, "fixturenames", ()))
 
 
 _test_numbers = itertools.count()

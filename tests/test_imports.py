@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,9 +97,7 @@ def test_imports_point_downwards(imported: dict[str, set[str]], module: str) -> 
     assert not (later | {"sandbox"}) & ours(imported[module])
 
 
-def test_importing_adds_little_to_what_every_dag_imports(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_importing_adds_little_to_what_every_dag_imports(monkeypatch: pytest.MonkeyPatch) -> None:
     script = f"""
 import gc, json, sys, time
 {WHAT_EVERY_DAG_IMPORTS}
@@ -114,12 +111,13 @@ print(json.dumps([seconds, sorted(set(sys.modules) - before)]))
     # Airflow's mode for its own tests loads more than a deployment does, which keeps its byte code.
     monkeypatch.delenv("AIRFLOW__CORE__UNIT_TEST_MODE")
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path))
-    run(script, "-W", "ignore")
-    runs = [run(script, "-W", "ignore") for _ in range(3)]
-
-    assert min(seconds for seconds, _ in runs) < 0.15
-    assert not {"fastapi", "uvicorn", "redis", f"{PACKAGE}.sandbox"} & set(runs[0][1])
+    # The first run may have to compile, and others may be slowed down by what else the machine does.
+    for _ in range(6):
+        seconds, modules = run(script, "-W", "ignore")
+        assert not {"fastapi", "uvicorn", "redis", f"{PACKAGE}.sandbox"} & set(modules)
+        if seconds < 0.15:
+            return
+    pytest.fail(f"It took {seconds} s.")
 
 
 @pytest.mark.parametrize(("layer", "others"), WITHOUT_AIRFLOW.items())

@@ -51,9 +51,7 @@ guards_of = st.builds(
     max_fraction=st.one_of(st.none(), st.floats(0, 1)),
     protected_tags=st.frozensets(st.sampled_from(["keep", "legal"])),
 )
-each_example = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+each_example = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 class MeddledClient(QlikCloudClient):

@@ -68,7 +68,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=5 * settings().max_examples)
 @given(
     st.lists(PIECES, min_size=1, max_size=7).map("".join), st.lists(st.text("ab_.", max_size=6), max_size=4)
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -19,6 +20,9 @@ from airflow_provider_qlik_assets.triggers.data_freshness import QlikDataFreshne
 from tests.triggers.state_stores import StateStore, StateStoreOfTwoAssets
 
 MakeWatcher = Callable[..., QlikDataFreshnessEventTrigger]
+Watchers = dict[int, tuple[QlikDataFreshnessEventTrigger, Sandbox]]
+
+STATUSES = [400, 401, 403, 404, 405, 408, 409, 412, 422, 425, 429, 500, 502, 503, 504]
 
 OLD = "2026-01-01T00:00:00.000Z"
 NEW = "2026-02-01T00:00:00.000Z"
@@ -327,32 +331,54 @@ async def test_a_state_store_of_two_assets_does_not_end_the_watch(
     assert pairs(events) == [("a", OLD, NEW)]
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 429, 500, 503])
-async def test_no_error_ends_the_watch(make_watcher: MakeWatcher, qlik_sandbox: Sandbox, status: int) -> None:
-    async with running(make_watcher(), qlik_sandbox) as events:
-        qlik_sandbox.add_fault(Fault(kind="status", status=status, times=3))
-        await polls(qlik_sandbox, 4)
-        qlik_sandbox.touch("a", dataFreshness=NEW)
-        await polls(qlik_sandbox, 3)
+@pytest.fixture
+def watchers(set_connection: Callable[..., str]) -> Iterator[Watchers]:
+    """A tenant for each status, and a watcher of it."""
+    with ExitStack() as stack:
+        found = {}
+        for status in STATUSES:
+            tenant = stack.enter_context(Sandbox())
+            tenant.add_asset(id="a", technicalName="name of a", dataFreshness=OLD)
+            conn_id = set_connection(f"qlik_{status}", host=tenant.url, password=tenant.api_key)
+            watcher = QlikDataFreshnessEventTrigger(
+                qlik_conn_id=conn_id, data_asset_ids=["a"], poll_interval=0.2, asset_name="orders"
+            )
+            found[status] = (watcher, tenant)
+        yield found
 
-    assert pairs(events) == [("a", OLD, NEW)]
+
+async def test_no_error_ends_the_watch(watchers: Watchers) -> None:
+    async def watch(status: int) -> list[Any]:
+        watcher, tenant = watchers[status]
+        async with running(watcher, tenant) as events:
+            tenant.add_fault(Fault(kind="status", status=status, times=3))
+            await polls(tenant, 4)
+            tenant.touch("a", dataFreshness=NEW)
+            await polls(tenant, 3)
+        return pairs(events)
+
+    found = await asyncio.gather(*map(watch, STATUSES), return_exceptions=True)
+
+    assert dict(zip(STATUSES, found, strict=True)) == {status: [("a", OLD, NEW)] for status in STATUSES}
 
 
-@pytest.mark.parametrize(
-    "status", [400, 401, 403, 404, 405, 408, 409, 412, 422, 425, 429, 500, 502, 503, 504]
-)
-async def test_no_status_makes_it_poll_more_often(
-    make_watcher: MakeWatcher, qlik_sandbox: Sandbox, status: int
-) -> None:
-    async with running(make_watcher(), qlik_sandbox):
-        qlik_sandbox.journal.clear()
-        qlik_sandbox.add_fault(Fault(kind="status", status=status, times=None))
-        await asyncio.sleep(0.5)
-        requests = len(qlik_sandbox.journal)
-        qlik_sandbox.clear_faults()
+async def test_no_status_makes_it_poll_more_often(watchers: Watchers) -> None:
+    async def watch(status: int) -> float:
+        watcher, tenant = watchers[status]
+        async with running(watcher, tenant):
+            tenant.journal.clear()
+            began = time.monotonic()
+            tenant.add_fault(Fault(kind="status", status=status, times=None))
+            await asyncio.sleep(2.0)
+            requests = len(tenant.journal)
+            tenant.clear_faults()
+            # At most one a poll, and two more to find out what is refused.
+            return requests - (time.monotonic() - began) / 0.18 - 3
 
-    # At most one a poll, and two more to find out what is refused.
-    assert requests <= 0.5 / 0.045 + 3
+    found = await asyncio.gather(*map(watch, STATUSES), return_exceptions=True)
+
+    too_many = {status: excess for status, excess in zip(STATUSES, found, strict=True) if not excess <= 0}
+    assert too_many == {}
 
 
 async def test_a_mended_connection_is_noticed(

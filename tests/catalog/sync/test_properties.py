@@ -208,7 +208,10 @@ def test_every_data_asset_is_accounted_for_once(documents: list[Json], wishes: l
 
 
 @pytest.mark.timeout(300)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=settings().max_examples * 2 // 5,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(documents=stores, wishes=wish_lists, guards=all_guards, delete_unlisted=st.booleans())
 def test_the_same_holds_over_http(
     *,
