@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import JsonValue
 from pydantic.alias_generators import to_camel
 
+from airflow_provider_qlik_assets.client.content import is_empty
 from airflow_provider_qlik_assets.client.instants import parse_stamp
 from airflow_provider_qlik_assets.client.json_patch import JsonPatchOperation, same_json
 from airflow_provider_qlik_assets.client.models import DataAsset
@@ -79,9 +80,9 @@ def _comparable(field: str, asset: DataAsset) -> Any:
     if field == "data_store_info":
         return asset.store_id
     value = getattr(asset, field)
-    if value in ("", [], {}):
+    if is_empty(value):
         return None
-    return frozenset(value) if field == "tags" and value is not None else value
+    return frozenset(value) if field == "tags" else value
 
 
 def _property_operations(actual: DataAsset, desired: DataAsset) -> list[JsonPatchOperation]:

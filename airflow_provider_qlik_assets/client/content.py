@@ -1,4 +1,4 @@
-"""Tell from what a data asset holds whether it is what a write left behind whose answer was lost."""
+"""What a data asset holds: which values count, and whether it is all that a lost write would have left."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ _SET_BY_QLIK = frozenset(map(to_camel, SET_BY_QLIK))
 _FILLED_IN = frozenset(map(to_camel, FILLED_IN_FIELDS))
 
 
+def is_empty(value: Any) -> bool:
+    """Return whether a value of a field means the same as none."""
+    return value in (None, "", [], {})
+
+
 def is_as_sent(asset: DataAsset, body: Mapping[str, Any]) -> bool:
     """Return whether a data asset holds what a create or full update sent, and nothing else.
 
     So it may be what that request left behind, and nobody has changed it. An empty value is like none, tags
-    are a set, and what Qlik Cloud sets by itself says nothing.
+    are a set, and what Qlik Cloud sets by itself does not count.
 
     :param body: as it was sent.
     """
@@ -30,5 +35,5 @@ def _content(body: Mapping[str, Any], ignored: Set[str]) -> dict[str, Any]:
     return {
         name: sorted(value) if name == "tags" else value
         for name, value in body.items()
-        if name not in ignored and value not in ("", [], {})
+        if name not in ignored and not is_empty(value)
     }
