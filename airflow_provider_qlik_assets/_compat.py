@@ -79,7 +79,7 @@ def __getattr__(name: str) -> Any:
             problems.append(str(error))
         else:
             return found
-    raise ImportError(f"This Airflow has no {name}: {'; '.join(problems)}")
+    raise ImportError(f"This version of Airflow has no {name}: {'; '.join(problems)}")
 
 
 def first_poke_at(sensor: BaseSensorOperator, context: Context) -> datetime | None:

@@ -106,7 +106,7 @@ def from_rendered(value: Any, name: str) -> Any:
         return json.loads(value)
     except (ValueError, RecursionError):
         raise QlikValidationError(
-            f"{name} was rendered to text that is not JSON: {shorten(value, 80)!r}. Add the filter tojson to "
+            f"{name} was rendered to text that is not JSON: {shorten(value, 80)!r}. Add the tojson filter to "
             "the template, pass the task's output itself, or set render_template_as_native_obj on the DAG."
         ) from None
 
@@ -117,7 +117,7 @@ def as_id(value: Any, name: str) -> str:
     :raises QlikValidationError: if it is none.
     """
     if not isinstance(value, str):
-        raise _no_id(value, f"{name} is an id")
+        raise _no_id(value, f"{name} must be an id")
     return check_ids([value])[0]
 
 
@@ -130,14 +130,14 @@ def as_ids(value: Any, name: str) -> list[str]:
     if isinstance(value, str):
         return [as_id(value, name)]
     if isinstance(value, Mapping) or not isinstance(value, Iterable):
-        raise _no_id(value, f"{name} is an id or a list of ids")
+        raise _no_id(value, f"{name} must be an id or a list of ids")
     return check_ids([as_id(item, f"{name}[{index}]") for index, item in enumerate(plain(value))])
 
 
 def _no_id(value: Any, wanted: str) -> QlikValidationError:
     advice = ""
     if isinstance(value, Mapping):
-        advice = " Of another task's result, pass .output['id']."
+        advice = " To use another task's result, pass .output['id']."
     elif isinstance(value, (int, float)):
         advice = (
             " Native rendering (render_template_as_native_obj) turns digits into a number: put quotes around "
@@ -154,7 +154,7 @@ def as_bool(value: Any, name: str) -> bool:
     if isinstance(value, str):
         value = {"true": True, "1": True, "false": False, "0": False}.get(value.strip().lower(), value)
     if not isinstance(value, bool):
-        raise QlikValidationError(f"{name} is true or false, not {shorten(repr(value), 60)}.")
+        raise QlikValidationError(f"{name} must be true or false, not {shorten(repr(value), 60)}.")
     return value
 
 
@@ -167,7 +167,7 @@ def as_int(value: Any, name: str) -> int | None:
         text = value.strip()
         value = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else value
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-        raise QlikValidationError(f"{name} is a whole number, not {shorten(repr(value), 60)}.")
+        raise QlikValidationError(f"{name} must be a whole number, not {shorten(repr(value), 60)}.")
     return value
 
 
@@ -183,7 +183,7 @@ def as_fraction(value: Any, name: str) -> float | None:
     except (TypeError, ValueError, OverflowError):
         fraction = math.nan
     if isinstance(value, bool) or not 0 <= fraction <= 1:
-        raise QlikValidationError(f"{name} is a share from 0 to 1, not {shorten(repr(value), 60)}.")
+        raise QlikValidationError(f"{name} must be a fraction from 0 to 1, not {shorten(repr(value), 60)}.")
     return fraction
 
 
@@ -195,11 +195,15 @@ def as_texts(value: Any, name: str) -> list[str]:
     value = from_rendered(value, name)
     texts = [value] if isinstance(value, str) else value
     if isinstance(texts, Mapping) or not isinstance(texts, Iterable):
-        raise QlikValidationError(f"{name} is a text or a list of texts, not {type(texts).__name__}.")
+        raise QlikValidationError(
+            f"{name} must be a string or a list of strings, not {type(texts).__name__}."
+        )
     texts = plain(texts)
     for text in texts:
         if not isinstance(text, str) or not text.strip():
-            raise QlikValidationError(f"{name} is a list of texts; {shorten(repr(text), 60)} is none.")
+            raise QlikValidationError(
+                f"{name} must be a list of non-empty strings; {shorten(repr(text), 60)} is not one."
+            )
     return list(dict.fromkeys(texts))
 
 
@@ -216,6 +220,6 @@ def as_seconds(value: Any, name: str) -> float:
         seconds = math.nan
     if isinstance(value, bool) or not 0 < seconds < _LONGEST_SECONDS:
         raise QlikValidationError(
-            f"{name} is a timedelta or seconds above 0, not {shorten(repr(value), 60)}."
+            f"{name} must be a timedelta or a number of seconds above 0, not {shorten(repr(value), 60)}."
         )
     return seconds

@@ -21,9 +21,9 @@ from airflow_provider_qlik_assets.client.errors import QlikCloudError, QlikParti
 from airflow_provider_qlik_assets.client.verdicts import PERMANENT_ERRORS
 
 _CONNECTION_ADVICE = (
-    "Define the connection where tasks run and in the triggerer, or correct qlik_conn_id. If it is defined, "
-    "a secrets backend or Airflow's API server could not be reached, which Airflow reports in the same "
-    "words: then run the task again."
+    "Define the connection for the workers and the triggerer, or correct qlik_conn_id. If it is defined, "
+    "a secrets backend or Airflow's API server may have been unreachable, which Airflow reports in the same "
+    "words: run the task again."
 )
 
 

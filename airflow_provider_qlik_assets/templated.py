@@ -111,10 +111,10 @@ class TemplatedArguments:
             lost += search.lost(written, value if isinstance(written, Mapping) else _parsed(value), name)
         if lost:
             raise QlikValidationError(
-                f"{first_few(lost, 20)} when the task ran: the template there, or the task whose result "
-                "it takes, gave no value (a skipped task gives none). To keep a field, leave it out; to "
-                "clear it, or to set no limit, write None in the DAG file; to clear it in some runs only, "
-                "use 'remove' of the patch operator."
+                f"{first_few(lost, 20)} when the task ran: the template, or the task whose result it "
+                "uses, gave no value (a skipped task gives none). To keep a field, leave it out. To clear "
+                "it, or to set no limit, write None in the DAG file. To clear it in some runs only, use a "
+                "'remove' operation of the patch operator."
             )
 
     def _argument(self, field: str) -> Any:
@@ -233,8 +233,8 @@ def _check_keys(value: Any, path: str) -> None:
         for key, item in value.items():
             if has_template(key):
                 raise QlikValidationError(
-                    f"{path} holds a template in the name {shorten(repr(key), 80)}, and Airflow renders no "
-                    "names: write the name itself, or let a task return the whole."
+                    f"{path} has a template in the name {shorten(repr(key), 80)}, but Airflow does not "
+                    "render names: write the name itself, or let a task return the whole object."
                 )
             _check_keys(item, f"{path}.{key}")
     elif isinstance(value, _CONTAINERS):

@@ -230,15 +230,18 @@ def test_ids(value: Any, ids: list[str]) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (None, "data_asset_ids is an id or a list of ids, not NoneType"),
-        (5, "data_asset_ids is an id or a list of ids, not int"),
-        ({"id": "a", "action": "created"}, r"data_asset_ids is an id or a list of ids, not dict.*\['id'\]"),
-        ('{"id": "a"}', "data_asset_ids is an id or a list of ids, not dict"),
+        (None, "data_asset_ids must be an id or a list of ids, not NoneType"),
+        (5, "data_asset_ids must be an id or a list of ids, not int"),
+        (
+            {"id": "a", "action": "created"},
+            r"data_asset_ids must be an id or a list of ids, not dict.*\['id'\]",
+        ),
+        ('{"id": "a"}', "data_asset_ids must be an id or a list of ids, not dict"),
         ("['a']", "data_asset_ids was rendered to text that is not JSON"),
-        (["a", None], r"data_asset_ids\[1\] is an id, not NoneType"),
-        (["a", 5], r"data_asset_ids\[1\] is an id, not int.*Native rendering"),
-        (1e24, "data_asset_ids is an id or a list of ids, not float.*Native rendering"),
-        ("", "is not an id"),
+        (["a", None], r"data_asset_ids\[1\] must be an id, not NoneType"),
+        (["a", 5], r"data_asset_ids\[1\] must be an id, not int.*Native rendering"),
+        (1e24, "data_asset_ids must be an id or a list of ids, not float.*Native rendering"),
+        ("", "is not a valid id"),
         (["a", "*"], r"'\*' is not the id"),
     ],
 )
@@ -265,7 +268,7 @@ def test_flag(value: Any, flag: bool) -> None:
 
 @pytest.mark.parametrize("value", ["", "None", "yes", None, 1, 0.0, [], "[]"])
 def test_no_flag(value: Any) -> None:
-    with pytest.raises(QlikValidationError, match="dry_run is true or false, not"):
+    with pytest.raises(QlikValidationError, match="dry_run must be true or false, not"):
         as_bool(value, "dry_run")
 
 
@@ -279,7 +282,7 @@ def test_whole_number(value: Any, number: int | None) -> None:
 
 @pytest.mark.parametrize("value", ["-1", -1, "1.0", 1.5, True, "ten", "٣", [1], "9" * 5000, "", "None"])
 def test_no_whole_number(value: Any) -> None:
-    with pytest.raises(QlikValidationError, match="max_deletions is a whole number, not"):
+    with pytest.raises(QlikValidationError, match="max_deletions must be a whole number, not"):
         as_int(value, "max_deletions")
 
 
@@ -295,7 +298,9 @@ def test_seconds(value: Any, seconds: float) -> None:
     [0, -1, True, "", "None", "1:00:00", "nan", "inf", timedelta(0), None, [1], 10**400, 1e300, "1e12"],
 )
 def test_no_seconds(value: Any) -> None:
-    with pytest.raises(QlikValidationError, match="max_age is a timedelta or seconds above 0"):
+    with pytest.raises(
+        QlikValidationError, match="max_age must be a timedelta or a number of seconds above 0"
+    ):
         as_seconds(value, "max_age")
 
 
@@ -309,7 +314,7 @@ def test_share(value: Any, share: float | None) -> None:
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, 20, "20 %", "nan", True, [0.5], 10**400, "", "None"])
 def test_no_share(value: Any) -> None:
-    with pytest.raises(QlikValidationError, match="max_fraction is a share from 0 to 1, not"):
+    with pytest.raises(QlikValidationError, match="max_fraction must be a fraction from 0 to 1, not"):
         as_fraction(value, "max_fraction")
 
 
@@ -344,11 +349,11 @@ def test_message_is_short(convert: Callable[[Any, str], Any]) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (None, "data_asset_id is an id, not NoneType"),
-        (["a"], "data_asset_id is an id, not list"),
-        ({"id": "a"}, r"data_asset_id is an id, not dict.*\['id'\]"),
-        (7, "data_asset_id is an id, not int.*Native rendering"),
-        ("", "is not an id"),
+        (None, "data_asset_id must be an id, not NoneType"),
+        (["a"], "data_asset_id must be an id, not list"),
+        ({"id": "a"}, r"data_asset_id must be an id, not dict.*\['id'\]"),
+        (7, "data_asset_id must be an id, not int.*Native rendering"),
+        ("", "is not a valid id"),
         ("*", "not the id"),
     ],
 )

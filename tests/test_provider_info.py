@@ -231,4 +231,4 @@ def test_configuration_has_the_options_that_connections_take_defaults_from() -> 
     assert section["options"]["tier1_limit"]["type"] == "integer"
     assert section["options"]["rate_limit_window"]["type"] == "float"
     assert section["options"]["rate_limit_store"]["sensitive"] is True
-    assert "each % of a URL is written %%" in section["options"]["rate_limit_store"]["description"]
+    assert "write each % of a URL as %%" in section["options"]["rate_limit_store"]["description"]

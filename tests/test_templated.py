@@ -391,7 +391,7 @@ TEMPLATES_IN_NAMES: list[tuple[Any, dict[str, Any], str]] = [
 def test_a_template_in_a_name_is_refused_when_the_dag_is_parsed(
     operator: Any, arguments: dict[str, Any], place: str
 ) -> None:
-    with pytest.raises(QlikValidationError, match=f"^{place} holds a template in the name"):
+    with pytest.raises(QlikValidationError, match=f"^{place} has a template in the name"):
         operator(task_id="t", **arguments)
 
 

@@ -31,7 +31,7 @@ _ERROR_KEYS = ("code", "title", "detail")
 _CODE = re.compile(r"[A-Za-z]{2,20}-[0-9]{1,5}|[a-z]{2,20}(_[a-z]{2,20}){1,3}")
 _TRACE_ID = re.compile(r"[0-9a-f-]{16,36}")
 _CONTENT_TYPE = re.compile(r"(application|text)/[a-z0-9.+-]{1,40}")
-_CHECK_HOST = "Check that the host of the connection is the tenant's own, and what lies between."
+_CHECK_HOST = "Check that the host of the connection is the tenant's own, and any proxy in between."
 _AS_GZIP = 16 + zlib.MAX_WBITS
 
 # The only encoding that is unpacked.
@@ -43,7 +43,7 @@ Quote = Callable[[str, int], str]
 
 def quote_nothing(text: str, limit: int) -> str:  # noqa: ARG001 - as shorten
     """Return what may be shown of an answer that may hold a secret, such as an access token."""
-    return f"{len(text)} characters that are not shown" if text else ""
+    return f"{len(text)} characters, not shown" if text else ""
 
 
 @dataclass(eq=False)
@@ -98,14 +98,16 @@ def read_content(response: requests.Response, shown: str, quote: Quote = shorten
         pieces = _received(response, limit + _CHUNK_BYTES)
     else:
         pieces = iter(())
-        problem = f"encoded as {quote(encoding, 60)!r}, which was not asked for"
+        problem = f"with the encoding {quote(encoding, 60)!r}, which was not requested"
     for piece in pieces:
         content += piece
         if len(content) > limit:
             problem = f"with more than {limit // 1024**2} MiB"
             break
     if problem and is_success(response):
-        raise QlikResponseError(f"{shown} answered {problem}; refused.", http_status=response.status_code)
+        raise QlikResponseError(
+            f"{shown} answered {problem}; the answer was rejected.", http_status=response.status_code
+        )
     return Content(bytes(content[:limit]), is_whole=not problem)
 
 
@@ -115,7 +117,7 @@ def _received(response: requests.Response, limit: int) -> Iterator[bytes]:
         yield chunk
         received += len(chunk)
         if received > limit:
-            raise urllib3.exceptions.DecodeError("it is longer packed than unpacked")
+            raise urllib3.exceptions.DecodeError("the compressed body is longer than its content")
 
 
 def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -127,13 +129,13 @@ def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
                 yield unpacker.decompress(packed, _CHUNK_BYTES)
                 packed = unpacker.unconsumed_tail
             if packed or unpacker.unused_data:
-                raise urllib3.exceptions.DecodeError("something follows the end of the gzip data")
+                raise urllib3.exceptions.DecodeError("there is data after the end of the gzip stream")
         while not unpacker.eof and (piece := unpacker.decompress(b"", _CHUNK_BYTES)):
             yield piece
     except zlib.error as error:
-        raise urllib3.exceptions.DecodeError(f"it is not gzip: {error}") from error
+        raise urllib3.exceptions.DecodeError(f"the body is not valid gzip: {error}") from error
     if not unpacker.eof:
-        raise urllib3.exceptions.DecodeError("the gzip data is cut short")
+        raise urllib3.exceptions.DecodeError("the gzip stream is truncated")
 
 
 def read_answer(
@@ -174,11 +176,12 @@ def read_answer(
         return parse_json(content.data)
     except (json.JSONDecodeError, UnicodeDecodeError):
         unreadable = _unexpected(f"{method} {url}", status, content_type, content.data, quote)
-        raise AttemptFailedError(Failure("the answer was cut short or garbled"), unreadable) from None
+        raise AttemptFailedError(Failure("the answer was truncated or garbled"), unreadable) from None
     except ValueError as error:  # another attempt would be answered the same
         raise QlikResponseError(
-            f"{method} {url} answered {status} with JSON that is not read: {shorten(str(error))}. Check that "
-            "the host is the tenant's own; of large data assets, 'projections' name the fields to read.",
+            f"{method} {url} answered {status} with JSON that was rejected: {shorten(str(error))}. Check "
+            "that the host is the tenant's own. If the data assets are large, read fewer fields with "
+            "'projections'.",
             http_status=status,
         ) from None
 
@@ -208,7 +211,7 @@ def _parse_error_body(content: bytes, quote: Quote) -> tuple[list[ErrorDetail], 
         return errors, trace_id, True
     except (ValueError, AttributeError, TypeError):
         text = quote(content.decode("utf-8", "replace"), 120)
-        errors = [ErrorDetail(detail=f"the answer was not Qlik's JSON but {text!r}")] if text else []
+        errors = [ErrorDetail(detail=f"the answer is not JSON from Qlik Cloud: {text!r}")] if text else []
         return errors, None, not text
 
 
@@ -217,14 +220,14 @@ def _unexpected(
 ) -> QlikResponseError:
     text = content.decode("utf-8", "replace")
     hint = (
-        "HTML usually means a wrong host: check that it is the tenant's own."
+        "HTML usually means a wrong host: check that the host is the tenant's own."
         if "html" in content_type or text.lstrip().startswith("<")
-        else "A proxy or gateway may have changed it."
+        else "A proxy or gateway may have changed the answer."
     )
     if not _CONTENT_TYPE.fullmatch(content_type):
         content_type = quote(content_type, 100)
     return QlikResponseError(
-        f"{tried} answered {status} with {content_type or 'no content type'} where "
-        f"JSON was expected: {quote(text, 120)!r}. {hint}",
+        f"{tried} answered {status} with {content_type or 'no content type'} instead of "
+        f"JSON: {quote(text, 120)!r}. {hint}",
         http_status=status,
     )

@@ -96,8 +96,8 @@ class ApiKey:
     def __post_init__(self) -> None:
         if not is_bearer_token(self.api_key):
             raise QlikConfigurationError(
-                "The API key is empty or holds spaces, line breaks or other characters that no key has: "
-                "copy it again."
+                "The API key is empty or contains spaces, line breaks or other invalid characters: copy it "
+                "again."
             )
 
     @property
@@ -238,18 +238,20 @@ def _load_private_key(pem: str) -> tuple[Any, str]:
         key = load_pem_private_key(pem.encode(), password=None)
     except TypeError:
         raise QlikConfigurationError(
-            "The private key is encrypted: give it without a passphrase (openssl pkcs8 -topk8 -nocrypt)."
+            "The private key is encrypted: remove its passphrase (openssl pkcs8 -topk8 -nocrypt)."
         ) from None
     except (ValueError, UnsupportedAlgorithm):
         raise QlikConfigurationError(
-            "The private key cannot be read: give the whole PEM, its BEGIN and END lines and line breaks too."
+            "The private key cannot be read: give the complete PEM, with its BEGIN and END lines and line "
+            "breaks."
         ) from None
     if isinstance(key, rsa.RSAPrivateKey) and key.key_size >= _SHORTEST_RSA_KEY_BITS:
         return key, "RS256"
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name == "secp384r1":
         return key, "ES384"
     raise QlikConfigurationError(
-        "Qlik Cloud takes only RSA keys of 2048 bits or more and EC keys on curve P-384."
+        "Qlik Cloud does not accept this private key: use an RSA key of at least 2048 bits, or an EC key on "
+        "curve P-384."
     )
 
 

@@ -23,8 +23,8 @@ def parse_base_url(host: str) -> str:
     """
     text = host.strip()
     if not text:
-        raise QlikConfigurationError(f"The host is empty: give the tenant, such as {_EXAMPLE}.")
-    no_host_name = f"The host is not a host name: give the tenant, such as {_EXAMPLE}."
+        raise QlikConfigurationError(f"The host is empty: set it to the tenant, such as {_EXAMPLE}.")
+    no_host_name = f"The host is not a valid host name: set it to the tenant, such as {_EXAMPLE}."
     try:
         parts = urlsplit(text if "://" in text else f"https://{text}")
         name, port = parts.hostname, parts.port
@@ -32,20 +32,20 @@ def parse_base_url(host: str) -> str:
         raise QlikConfigurationError(no_host_name) from None
     if parts.username is not None or parts.password is not None or "@" in parts.netloc:
         raise QlikConfigurationError(
-            "The host must not hold credentials: use the login and password of the connection."
+            "The host must not contain credentials: use the login and password of the connection."
         )
     # The whole text must be printable, since urlsplit() drops tabs and line breaks silently.
     if name is None or not text.isprintable() or not _HOST_AND_PORT.fullmatch(parts.netloc):
         raise QlikConfigurationError(no_host_name)
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise QlikConfigurationError(
-            f"The host must not hold a path or query: give the tenant alone, such as {_EXAMPLE}."
+            f"The host must not contain a path or query: set it to the tenant alone, such as {_EXAMPLE}."
         )
     if parts.scheme not in {"https", "http"}:
         raise QlikConfigurationError("The scheme of the host is not supported: use https.")
     if parts.scheme == "http" and not is_loopback(name):
         raise QlikConfigurationError(
-            "http:// would send credentials in clear text: use https (http is for this machine only)."
+            "http:// would send credentials in clear text: use https (http is only for this machine)."
         )
     netloc = f"[{name}]" if ":" in name else name
     return f"{parts.scheme}://{netloc}" + (f":{port}" if port is not None else "")

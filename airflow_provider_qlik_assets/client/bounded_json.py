@@ -41,7 +41,7 @@ def parse_json(content: bytes, *, deepest: int = 100, as_written: bool = False, 
         raise TooLargeError(f"it holds more than {MOST_VALUES:,} values")
     steps = map(_STEPS.__getitem__, marks.translate(None, _SEPARATORS))
     if max(accumulate(steps), default=0) > deepest:
-        raise TooLargeError(f"it is nested more than {deepest} deep")
+        raise TooLargeError(f"it is nested more than {deepest} levels deep")
     value = json.loads(
         content.decode("utf-8-sig"),
         parse_int=int if as_written else _parse_int,
@@ -85,7 +85,7 @@ def _parse_float(text: str) -> float:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _without_surrogates(value: Any) -> Any:

@@ -207,7 +207,9 @@ class QlikCloudClient:
         """
         body = _required(DataAsset.parse(asset), "technicalName", "appType")
         if "id" in body or "version" in body:
-            raise QlikValidationError("A new data asset has no 'id' and no 'version': Qlik Cloud sets them.")
+            raise QlikValidationError(
+                "A new data asset must not have an 'id' or a 'version': Qlik Cloud sets them."
+            )
         parse = functools.partial(parse_written, ASSETS_PATH, None)
         created: DataAsset = self._send(
             "POST", ASSETS_PATH, body=body, safe_to_repeat=False, parse=parse
@@ -241,7 +243,9 @@ class QlikCloudClient:
         path = _asset_path(data_asset_id)
         body = _required(DataAsset.parse(asset), "technicalName", "appType", "version")
         if body.setdefault("id", data_asset_id) != data_asset_id:
-            raise QlikValidationError(f"The id of the data asset is {body['id']!r}, not {data_asset_id!r}.")
+            raise QlikValidationError(
+                f"The 'id' in the data asset must be {data_asset_id!r} or left out, not {body['id']!r}."
+            )
         try:
             answer = self._send("PUT", path, body=body, parse=_written(path, data_asset_id))
         except _REFUSED as refused:
@@ -309,7 +313,7 @@ class QlikCloudClient:
         for data_asset_id in ids:
             check_id(data_asset_id)
         if isinstance(data_asset_ids, str) or not ids or len(ids) > 100 or len(set(ids)) != len(ids):
-            raise QlikValidationError("Give a list of 1 to 100 different ids to delete at once.")
+            raise QlikValidationError("data_asset_ids must be a list of 1 to 100 different ids.")
         try:
             self._send("DELETE", ASSETS_PATH, body={"ids": ids})
         except QlikNotFoundError as missing:
@@ -381,7 +385,9 @@ class QlikCloudClient:
     ) -> ReadPage:
         ids = [data_store_ids] if isinstance(data_store_ids, str) else list(data_store_ids)
         if not ids:
-            raise QlikValidationError('No data store is given: name some, or "*" for all.')
+            raise QlikValidationError(
+                'data_store_ids is empty: name at least one data store, or use "*" for all.'
+            )
         selector = "*" if ids == ["*"] else ",".join(quote(check_id(store_id), safe="") for store_id in ids)
         path = f"{STORES_PATH}/{selector}/data-assets"
         options: dict[str, str] = {}
@@ -431,7 +437,7 @@ def _required(asset: DataAsset, *fields: str) -> dict[str, Any]:
     body = asset.to_request()
     missing = [field for field in fields if body.get(field) is None]
     if missing:
-        raise QlikValidationError(f"The data asset lacks {', '.join(missing)}.")
+        raise QlikValidationError(f"The data asset is missing {', '.join(missing)}.")
     return body
 
 

@@ -18,10 +18,12 @@ def parse_asset(path: str, expected_id: str | None, document: Any) -> DataAsset:
     except QlikValidationError as error:
         raise _not_expected(path, "a data asset", f": {error}") from None
     if expected_id is not None and asset.id != expected_id:
-        answered = "without an id" if asset.id is None else f"with {shorten(repr(asset.id), 100)}"
+        answered = (
+            "with a data asset without an id" if asset.id is None else f"with {shorten(repr(asset.id), 100)}"
+        )
         raise QlikResponseError(
-            f"{path} answered {answered}, which is not the data asset that was asked for. A proxy or gateway "
-            "may mix up answers: check it if this persists.",
+            f"{path} answered {answered} instead of the data asset that was requested. A proxy or gateway "
+            "may be mixing up answers: check it if this persists.",
             http_status=200,
         )
     return asset
@@ -56,7 +58,7 @@ def parse_page(path: str, document: Any) -> Page:
     try:
         data = document["data"]
         if len(data) > MOST_PER_PAGE:
-            raise ValueError(f"{len(data)} data assets where {MOST_PER_PAGE} were asked for")
+            raise ValueError(f"it has {len(data)} data assets, but {MOST_PER_PAGE} were requested")
         items = [DataAsset.from_json(item) for item in data]
         page = Page(items, pages=_number(document, "pages"), total=_number(document, "total"))
     except (QlikValidationError, AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
@@ -70,11 +72,11 @@ def _number(document: dict[str, Any], name: str) -> int:
     try:
         return int(document[name])
     except ValueError:  # whose text holds a part of the value
-        raise ValueError(f"{name} is no number") from None
+        raise ValueError(f"{name} is not a number") from None
 
 
 def _not_expected(path: str, what: str, why: str = "") -> QlikResponseError:
     return QlikResponseError(
-        f"{path} answered JSON that is not {what}{why}. Check that the host is a Qlik Cloud tenant.",
+        f"{path} answered with JSON that is not {what}{why}. Check that the host is a Qlik Cloud tenant.",
         http_status=200,
     )

@@ -85,7 +85,7 @@ def private_directory(path: Path) -> Path:
     if status.st_uid != os.geteuid():
         raise StateUnavailableError(path, f"it belongs to user id {status.st_uid}, not to {os.geteuid()}")
     if status.st_mode & 0o022:
-        raise StateUnavailableError(path, "others may write to it (chmod 700 it)")
+        raise StateUnavailableError(path, "other users can write to it (run chmod 700 on it)")
     if not os.access(path, os.W_OK | os.X_OK):
         raise StateUnavailableError(path, "it is not writable")
     return path
@@ -221,7 +221,7 @@ def _checked(fd: int, path: Path) -> os.stat_result:
     if status.st_uid != os.geteuid():
         raise StateUnavailableError(path, f"it belongs to user id {status.st_uid}, not to {os.geteuid()}")
     if status.st_mode & 0o077:
-        raise StateUnavailableError(path, "others may read or write it (chmod 600 it)")
+        raise StateUnavailableError(path, "other users can read or write it (run chmod 600 on it)")
     return status
 
 

@@ -25,12 +25,12 @@ def parse_instant(value: str | datetime) -> pendulum.DateTime:
     if isinstance(value, str):
         if not _RFC_3339.fullmatch(value):
             raise QlikValidationError(
-                f"{shorten(value, 60)!r} is not an instant: give a date, a time and an offset from UTC, "
+                f"{shorten(value, 60)!r} is not an instant: give a date, a time and a UTC offset, "
                 "such as 2026-01-31T06:30:00Z."
             )
     elif not isinstance(value, datetime):
         raise QlikValidationError(
-            f"An instant is a datetime or an RFC 3339 string, not {type(value).__name__}."
+            f"An instant must be a datetime or an RFC 3339 string, not {type(value).__name__}."
         )
     try:
         if isinstance(value, str):
@@ -46,9 +46,7 @@ def parse_instant(value: str | datetime) -> pendulum.DateTime:
             f"{_shown(value)} is not an instant: there is no such date or time."
         ) from None
     if instant is None:
-        raise QlikValidationError(
-            f"{_shown(value)} has no time zone and so names no instant: give an aware datetime."
-        )
+        raise QlikValidationError(f"{_shown(value)} has no time zone: give a timezone-aware datetime.")
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
@@ -63,9 +61,9 @@ def parse_stamp(value: str | datetime, *, allow_future: bool = False) -> pendulu
     # As the standard library compares: the difference may be thousands of years.
     if not allow_future and instant > datetime.now(UTC) + _FURTHEST_AHEAD:
         raise QlikValidationError(
-            f"{format_instant(instant)} is more than a day ahead: no data can have been changed then, and no "
-            "right instant would replace it before. If it is meant, stamp it with allow_future=True "
-            "(QlikUpdateDataFreshnessOperator, set_data_freshness)."
+            f"{format_instant(instant)} is more than a day in the future: data cannot have changed then, "
+            "and no correct instant would replace it until that time. If it is intended, set "
+            "allow_future=True (QlikUpdateDataFreshnessOperator, set_data_freshness)."
         )
     return instant
 

@@ -45,7 +45,7 @@ class JsonPatchOperation(BaseModel):
         for pointer in (self.path, self.from_ or ""):
             if not _POINTER.fullmatch(pointer):
                 raise ValueError(
-                    f"{pointer[:60]!r} is not a JSON Pointer: it starts with '/'; '~' is written '~0'"
+                    f"{pointer[:60]!r} is not a JSON Pointer: it must start with '/', and '~' is written '~0'"
                 )
         if self.op != "test" and self.path in _UNCHANGEABLE:
             raise ValueError(f"{self.path or 'the whole document'} cannot be changed: Qlik Cloud sets it")
@@ -53,7 +53,7 @@ class JsonPatchOperation(BaseModel):
         if needs_value != ("value" in self.model_fields_set):
             raise ValueError(f"{self.op!r} {'needs a' if needs_value else 'takes no'} value")
         if why := why_not_kept(self.value):
-            raise ValueError(f"the value holds {why}")
+            raise ValueError(f"the value contains {why}")
         needs_from = self.op in {"move", "copy"}
         if needs_from != (self.from_ is not None):
             raise ValueError(f"{self.op!r} {'needs' if needs_from else 'takes no'} 'from'")
@@ -112,7 +112,7 @@ def parse_operations(
     :raises QlikValidationError: for an empty patch or the first operation that is wrong.
     """
     if isinstance(operations, (str, Mapping)) or not isinstance(operations, Iterable):
-        raise QlikValidationError("A JSON Patch is a list of operations.")
+        raise QlikValidationError("A JSON Patch must be a list of operations.")
     parsed = [JsonPatchOperation.parse(operation) for operation in operations]
     if not parsed:
         raise QlikValidationError("A JSON Patch needs at least one operation.")

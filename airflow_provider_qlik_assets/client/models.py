@@ -167,16 +167,18 @@ class DataAsset(_ApiModel):
         for field, maximum in _MAXIMUM_LENGTHS.items():
             length = len(getattr(self, field) or "")
             if length > maximum:
-                problems.append(f"{to_camel(field)} is {length} characters long, {maximum} are allowed")
+                problems.append(
+                    f"{to_camel(field)} is {length} characters long, but at most {maximum} are allowed"
+                )
         problems += [
             f"{to_camel(field)} is empty" for field in ("technical_name", "id") if getattr(self, field) == ""
         ]
         if self.data_store_info is not None and self.store_id is None:
             problems.append("dataStoreInfo has no id")
         if self.tags is not None and len(set(self.tags)) != len(self.tags):
-            problems.append("tags holds a tag twice")
+            problems.append("tags contains a tag twice")
         problems += [
-            f"{to_camel(field)} holds {why}"
+            f"{to_camel(field)} contains {why}"
             for field in type(self).model_fields
             if (why := why_not_kept(getattr(self, field)))
         ]
@@ -206,7 +208,7 @@ def id_of(asset: DataAsset) -> str:
     :raises QlikResponseError: if it came without.
     """
     if asset.id is None:
-        raise QlikResponseError("Qlik Cloud returned a data asset without 'id'.", http_status=200)
+        raise QlikResponseError("Qlik Cloud returned a data asset without an 'id'.", http_status=200)
     return asset.id
 
 

@@ -62,7 +62,7 @@ class Route:
             is_read, parts = False, urllib3.util.Url()
         if not is_read or not parts.host or parts.scheme not in _PROXY_SCHEMES:
             raise QlikConfigurationError(
-                f"{source} holds an address that is no proxy: give http://host:port or "
+                f"{source} is not a valid proxy address: set it to http://host:port or "
                 "http://user:password@host:port, by scheme of the tenant."
             )
         if parts.scheme.startswith("socks"):
@@ -70,7 +70,7 @@ class Route:
                 import socks  # type: ignore[import-untyped, unused-ignore] # noqa: F401, PLC0415
             except ImportError:
                 raise QlikConfigurationError(
-                    f"{source} names a SOCKS proxy, which needs another package: pip install PySocks."
+                    f"{source} names a SOCKS proxy, but SOCKS support is not installed: pip install PySocks."
                 ) from None
         return cls(base_url, f"{parts.host}:{parts.port}" if parts.port else parts.host, source)
 
@@ -98,16 +98,16 @@ class Route:
             return self._proxy_failed(cause, shown)
         if isinstance(cause, urllib3.exceptions.NameResolutionError):
             return Diagnosis(
-                f"no connection, because the name of the host is unknown ({_system_text(cause)})",
+                f"no connection, because the host name cannot be resolved ({_system_text(cause)})",
                 request_sent=False,
-                advice="Check the host for typing errors, then the DNS of this machine.",
+                advice="Check the host for typos, then the DNS settings of this machine.",
             )
         if isinstance(cause, _NEVER_SENT):
             return Diagnosis(f"no connection ({_describe(cause)})", request_sent=False)
         return Diagnosis(
             f"the connection broke ({_describe(cause)})",
             request_sent=True,
-            hint="If the port speaks TLS, write https:// in the host."
+            hint="If the port expects TLS, use https:// in the host."
             if self.base_url.startswith("http:")
             else "",
         )
@@ -118,16 +118,16 @@ class Route:
             why = shorten(getattr(cause, "verify_message", ""), 160).rstrip(".")
             raise QlikConfigurationError(
                 f"{shown}: the certificate of the host is not trusted{f' ({why})' if why else ''}"
-                ". Check the host; if a proxy of yours opens TLS, set the extra 'verify' to the path of its "
+                ". Check the host; if your proxy intercepts TLS, set the extra 'verify' to the path of its "
                 "CA bundle."
             ) from None  # its text is from outside, and a traceback would show it as it is
         reason = getattr(cause, "reason", None) or type(cause).__name__
         if any(mark in str(reason) for mark in _NO_TLS):
             host = urlsplit(self.base_url).netloc
             return Diagnosis(
-                f"the TLS connection failed, because {host} does not speak https there ({reason})",
+                f"the TLS connection failed, because {host} does not use https there ({reason})",
                 request_sent=True,
-                advice="Check the port; for an http server on this machine write http:// in the host.",
+                advice="Check the port; for an http server on this machine, use http:// in the host.",
             )
         return Diagnosis(f"the TLS connection failed ({reason})", request_sent=True)
 
@@ -135,8 +135,8 @@ class Route:
         answered = _TUNNEL_STATUS.search(str(cause))
         if answered and answered[1] == "407":
             raise QlikConfigurationError(
-                f"{shown}: the proxy {self.proxy} asks for credentials, or does not accept those it got "
-                f"(407). Give them in {self.proxy_source}, as http://user:password@{self.proxy}."
+                f"{shown}: the proxy {self.proxy} requires credentials, or rejects those it received "
+                f"(407). Set them in {self.proxy_source}, as http://user:password@{self.proxy}."
             ) from None
         if answered:
             why = f"it answered {shorten(answered[1] + answered[2], 80)}"
@@ -146,7 +146,7 @@ class Route:
         return Diagnosis(
             f"no connection{self.via} ({why})",
             request_sent=False,
-            advice=f"Check {self.proxy_source}, and that the proxy may connect to the tenant.",
+            advice=f"Check {self.proxy_source}, and that the proxy allows connections to the tenant.",
         )
 
 
@@ -187,7 +187,7 @@ class Diagnosis:
 def warn_of_unverified_certificates() -> None:
     """Say once per process what ``verify`` = ``False`` means."""
     logger.warning(
-        "'verify' is false: certificates of hosts are not checked, so that whoever is between can read the "
+        "'verify' is false: TLS certificates are not checked, and anyone on the network path can read the "
         "credentials and change every answer. Set it to the path of the CA bundle of your proxy or host."
     )
 
@@ -217,7 +217,7 @@ def check_verify(given: bool | str, used: bool | str) -> None:
             ssl.create_default_context(cafile=used)
     except (OSError, ValueError) as error:
         raise QlikConfigurationError(
-            f"{source} cannot be used: {shorten(used, 200)} is no CA bundle in PEM format ({error})."
+            f"{source} cannot be used: {shorten(used, 200)} is not a CA bundle in PEM format ({error})."
         ) from None
 
 

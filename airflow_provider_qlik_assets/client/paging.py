@@ -132,9 +132,9 @@ class NewsCheck:
         self._without_news = 0 if len(self._found) > before else self._without_news + 1
         if self._without_news > _MOST_PAGES_WITHOUT_NEWS or self._pages > _MOST_PAGES:
             raise QlikResponseError(
-                f"The listing of data assets does not end: it claims to have {page.pages} pages, and after "
-                f"{self._pages} of them {len(self._found)} data assets were found. Check that the host is a "
-                "Qlik Cloud tenant.",
+                f"The listing of data assets does not end: it reports {page.pages} pages, but after "
+                f"{self._pages} of them only {len(self._found)} data assets were found. Check that the host "
+                "is a Qlik Cloud tenant.",
                 http_status=200,
             )
         return page

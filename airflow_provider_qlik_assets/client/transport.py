@@ -233,7 +233,8 @@ class Transport:
             else:
                 shown_url = hide_secrets(urlsplit(url)._replace(query="", fragment="").geturl())
         raise QlikResponseError(
-            f"{method} {shown_url} was redirected in a circle.", http_status=response.status_code
+            f"{method} {shown_url} was redirected in a loop. Check the host of the connection.",
+            http_status=response.status_code,
         )
 
     def _exchange(
@@ -277,7 +278,8 @@ class Transport:
             theirs = urlsplit(target)
         except ValueError:
             raise QlikResponseError(
-                f"{method} {shown_url} was redirected to {quote(location, 100)!r}, which is no address.",
+                f"{method} {shown_url} was redirected to {quote(location, 100)!r}, which is not a valid "
+                "address.",
                 http_status=response.status_code,
             ) from None
         if (theirs.scheme, theirs.netloc) != (ours.scheme, ours.netloc):

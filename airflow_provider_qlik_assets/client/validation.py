@@ -26,7 +26,7 @@ def parse_model(model: type[Model], value: Mapping[str, Any], what: str) -> Mode
     :raises QlikValidationError: naming everything that is wrong.
     """
     if not isinstance(value, Mapping):
-        raise QlikValidationError(f"A {what} is an object (dict), not {type(value).__name__}.")
+        raise QlikValidationError(f"A {what} must be an object (dict), not {type(value).__name__}.")
     try:
         return model.model_validate(dict(value))
     except ValidationError as error:
@@ -60,9 +60,9 @@ def check_id(value: Any) -> str:
     :raises QlikValidationError: for what is no id. A path segment of dots would address another resource.
     """
     if not isinstance(value, str):
-        raise QlikValidationError(f"An id is a string, not {type(value).__name__}.")
+        raise QlikValidationError(f"An id must be a string, not {type(value).__name__}.")
     if not value.strip() or value in {".", ".."} or not value.isprintable() or len(value) > 1024:
-        raise QlikValidationError(f"{shorten(repr(value), 60)} is not an id.")
+        raise QlikValidationError(f"{shorten(repr(value), 60)} is not a valid id.")
     return value
 
 
@@ -74,7 +74,7 @@ def check_ids(data_asset_ids: Iterable[str]) -> list[str]:
     ids = [data_asset_ids] if isinstance(data_asset_ids, str) else list(data_asset_ids)
     for data_asset_id in ids:
         if check_id(data_asset_id) == "*":
-            raise QlikValidationError("'*' is not the id of a data asset: name each one.")
+            raise QlikValidationError("'*' is not the id of a data asset: name each data asset.")
     return list(dict.fromkeys(ids))
 
 
@@ -88,7 +88,7 @@ def why_not_kept(value: Any) -> str:
         elif isinstance(value, list):
             left += value
         elif isinstance(value, str) and not is_unicode(value):
-            return "half of a surrogate pair, which is no text"
+            return "half of a surrogate pair, which is not valid text"
         elif isinstance(value, float) and not math.isfinite(value):
             return "NaN or infinity, which are not JSON"
         elif isinstance(value, int) and not has_64_bits(value):
@@ -103,7 +103,7 @@ def comma_separated(what: str, fields: Iterable[str]) -> str:
     """
     names = [fields] if isinstance(fields, str) else list(fields)
     if not all(isinstance(name, str) and name and "," not in name for name in names):
-        raise QlikValidationError(f"{what} is a list of field names, not {shorten(repr(names), 60)}.")
+        raise QlikValidationError(f"{what} must be a list of field names, not {shorten(repr(names), 60)}.")
     return ",".join(names)
 
 
@@ -129,7 +129,7 @@ def _describe_without_quoting(problem: Any, model: type[BaseModel]) -> str:
         return f"an unknown field{nearest(path[-1], _names(model, path[:-1]))}"
     message = problem["msg"][:1].lower() + problem["msg"][1:]
     if problem["type"] == "value_error":  # whose text is our own, with the value
-        message = "not an instant: give a date, a time and an offset from UTC"
+        message = "not an instant: give a date, a time and a UTC offset"
     field = path[0] if path and path[0] in {*model.model_fields, *_names(model, [])} else ""
     return f"{field}: {message}" if field else message
 

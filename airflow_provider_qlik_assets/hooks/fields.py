@@ -92,7 +92,7 @@ def _pem(value: Any) -> str:
 def _key_file(value: Any) -> str:
     text = _text(value)
     if "-----BEGIN" in text:
-        raise ValueError("holds a key, not the path of a file: put the key into private_key")
+        raise ValueError("must be the path of a file, not a key: put the key into private_key")
     path = _find(text, Path.is_file)
     if path is not None:
         return str(path)
@@ -147,7 +147,7 @@ def _timeout(value: Any) -> tuple[float, float]:
     try:
         connect, read = (number(entry) for entry in pair)
     except ValueError:
-        raise ValueError("must be seconds between 0.1 and 3600, or [connect, read]") from None
+        raise ValueError("must be a number of seconds between 0.1 and 3600, or [connect, read]") from None
     return connect, read
 
 
@@ -244,7 +244,7 @@ EXTRA_FIELDS = (
         "scope",
         _text,
         label="OAuth scope",
-        description="Space-separated scopes that the OAuth token is asked for. Empty: Qlik's default.",
+        description="Space-separated scopes to request for the OAuth token. Empty: Qlik's default.",
         example="user_default",
     ),
     ExtraField(
@@ -276,7 +276,7 @@ EXTRA_FIELDS = (
         "max_retries",
         _integer(_RETRIES),
         label="Retries",
-        description="How often a request that failed is repeated at most. Default: 5.",
+        description="How many times a failed request is retried at most. Default: 5.",
         form_type="integer",
         default=5,
         example="5",
@@ -286,7 +286,7 @@ EXTRA_FIELDS = (
         "max_retry_wait",
         _number(_WAIT),
         label="Longest wait for retries",
-        description="Seconds that the waits of one call may take together. Default: 600.",
+        description="Total seconds that one call may wait between retries. Default: 600.",
         form_type="number",
         default=600.0,
         example="600",
@@ -296,7 +296,7 @@ EXTRA_FIELDS = (
         "tier1_limit",
         _integer(_LIMIT),
         label="Tier 1 limit",
-        description="Reading requests allowed in a rate limit window. Default: 5000, Qlik's limit per user.",
+        description="Read requests allowed per rate limit window. Default: 5000, Qlik's limit per user.",
         form_type="integer",
         default=5000,
         configurable=True,
@@ -307,7 +307,7 @@ EXTRA_FIELDS = (
         "tier2_limit",
         _integer(_LIMIT),
         label="Tier 2 limit",
-        description="Writing requests allowed in a rate limit window. Default: 500, Qlik's limit per user.",
+        description="Write requests allowed per rate limit window. Default: 500, Qlik's limit per user.",
         form_type="integer",
         default=500,
         configurable=True,
@@ -318,7 +318,7 @@ EXTRA_FIELDS = (
         "rate_limit_window",
         _number(_WINDOW),
         label="Rate limit window",
-        description="Seconds of the window that the limits apply to. Default: 300.",
+        description="Length of the rate limit window in seconds. Default: 300.",
         form_type="number",
         default=300.0,
         configurable=True,
@@ -331,8 +331,8 @@ EXTRA_FIELDS = (
         label="Rate limit store",
         description="Where the processes that share the quota count their requests: file:///directory, "
         "redis://…, rediss://…, airflow-connection:<conn id of a Redis connection> or memory:. "
-        "Default: files in the state directory of the user. With workers on several hosts use Redis; "
-        "if it has a password, by airflow-connection: Airflow shows this field in clear.",
+        "Default: files in the state directory of the user. With workers on several hosts, use Redis; "
+        "if it has a password, use airflow-connection, since Airflow shows this field in clear text.",
         configurable=True,
         example="airflow-connection:redis_default",
     ),
@@ -340,7 +340,7 @@ EXTRA_FIELDS = (
         "max_rate_limit_wait",
         _number(_WAIT),
         label="Longest wait for the rate limit",
-        description="Seconds that a request may wait for its turn; beyond that it fails. Default: 3600.",
+        description="Seconds that a request may wait for the rate limit before it fails. Default: 3600.",
         form_type="number",
         default=3600.0,
         configurable=True,

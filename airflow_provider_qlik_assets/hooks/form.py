@@ -16,7 +16,7 @@ from airflow_provider_qlik_assets.hooks.fields import (
 )
 
 _FIRST_RELEASE = "0.1.0"
-_CONFIG_NOTES = {"rate_limit_store": " In airflow.cfg, each % of a URL is written %%."}
+_CONFIG_NOTES = {"rate_limit_store": " In airflow.cfg, write each % of a URL as %%."}
 _CONFIG_TYPES = {"string": "string", "integer": "integer", "number": "float"}
 
 

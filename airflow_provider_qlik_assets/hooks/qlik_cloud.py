@@ -285,11 +285,11 @@ class QlikCloudHook(BaseHook):
                 try:
                     check_store(open_store(_store_url(settings, store)))
                 except StateUnavailableError as error:
-                    not_shared = f"the rate limit is not shared: {error}. That is what this machine sees."
+                    not_shared = f"the rate limit is not shared: {error} (checked on this machine only)."
                 user = check_tenant(client)
         except Exception as error:  # noqa: BLE001 - the form shows any failure; the api-server must not fail
             message = str(error) or repr(error)
-            message = f"{message} Besides, {not_shared}" if not_shared else message
+            message = f"{message} Also, {not_shared}" if not_shared else message
             return False, one_line(str(redact(message)))
         name = shorten(str(user.get("name") or user.get("email") or user["id"]), 100)
         message = f"Connected to {settings.base_url} as {name!r}, tenant {shorten(user['tenantId'], 100)!r}"

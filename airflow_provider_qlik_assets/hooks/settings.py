@@ -48,7 +48,7 @@ _BOOLEANS = {
     **dict.fromkeys(("false", "0", "no", "off", "", "none"), False),
 }
 
-_HYPHEN = "Its URI begins with qlik_cloud://, but a URI scheme has no underscores: write qlik-cloud://."
+_HYPHEN = "Its URI starts with qlik_cloud://, but a URI scheme cannot have underscores: use qlik-cloud://."
 
 
 class AirflowConnection(Protocol):
@@ -135,7 +135,7 @@ def _resolve(
         raise QlikConfigurationError(_HYPHEN)
     if connection.conn_type and connection.conn_type != CONNECTION_TYPE:
         raise QlikConfigurationError(
-            f"Its type is not {CONNECTION_TYPE!r}. Nothing was sent, since its credentials may belong to "
+            f"Its type must be {CONNECTION_TYPE!r}. Nothing was sent, because its credentials may belong to "
             "another system."
         )
     extra = _parse_extra(connection.extra)
@@ -171,23 +171,23 @@ def _stripped(value: str | None) -> str:
 def _base_url(host: str, schema: str, port: int | None) -> str:
     if not host:
         raise QlikConfigurationError(
-            "The host is empty: give the tenant, such as your-tenant.eu.qlikcloud.com."
+            "The host is empty: set it to the tenant, such as your-tenant.eu.qlikcloud.com."
         )
     if schema and schema.lower() not in {"https", "http"}:
         raise QlikConfigurationError('The schema must be empty (or "https"): the host names the tenant.')
     scheme = host.partition("://")[0].lower() if "://" in host else ""
     if schema and scheme and schema.lower() != scheme:
-        raise QlikConfigurationError(
-            "The host begins with another scheme than the schema says: leave the schema out."
-        )
+        raise QlikConfigurationError("The host starts with a scheme other than the schema: clear the schema.")
     base_url = parse_base_url(f"{schema.lower()}://{host}" if schema and not scheme else host)
     if not port:
         return base_url
     if not 0 < port < 65536:
-        raise QlikConfigurationError(f"The port {port} is not a port: leave it empty (the default is 443).")
+        raise QlikConfigurationError(f"The port {port} is not valid: leave it empty (the default is 443).")
     named = urlsplit(base_url).port
     if named not in {None, port}:
-        raise QlikConfigurationError(f"The host says port {named} and the port {port}: give it once.")
+        raise QlikConfigurationError(
+            f"The host contains port {named}, but the port is {port}: set it only once."
+        )
     return base_url if named else f"{base_url}:{port}"
 
 
@@ -223,9 +223,10 @@ def _check_public_store(store: str) -> None:
         raise QlikConfigurationError(
             "The extra rate_limit_store must be file:///directory, redis://host:port/database, rediss://… "
             f"(with {', '.join(_REDIS_OPTIONS)}), {AIRFLOW_CONNECTION_PREFIX}<conn id> or memory:, and "
-            "nothing more, since Airflow shows the extra to all who may read connections. Put a user and a "
-            f"password into a Redis connection and write {AIRFLOW_CONNECTION_PREFIX}<its conn id> here, or "
-            f"set the URL in section [{CONFIG_SECTION}] of Airflow's configuration."
+            "nothing else, because Airflow shows the extra to everyone who can read connections. If Redis "
+            "needs a user and a password, put them into a Redis connection and set "
+            f"{AIRFLOW_CONNECTION_PREFIX}<its conn id> here, or set the URL in section [{CONFIG_SECTION}] of "
+            "Airflow's configuration."
         )
 
 
@@ -250,14 +251,16 @@ def _credentials(
     if key or path:
         if password:
             raise QlikConfigurationError(
-                "There is both a password and a private key: clear the password to use the key, or remove "
+                "Both a password and a private key are set: clear the password to use the key, or remove "
                 "private_key, private_key_path and key_id from the extra."
             )
         if not login:
-            raise QlikConfigurationError("The login is empty: a private key needs the OAuth client id there.")
+            raise QlikConfigurationError(
+                "The login is empty: set it to the OAuth client id of the private key."
+            )
         if not key_id:
             raise QlikConfigurationError(
-                'The extra key_id is missing: give the id ("kid") that the OAuth client has for the key.'
+                'The extra key_id is missing: set it to the id ("kid") of the key in the OAuth client.'
             )
         pem = _normalized_pem(key or _read_key(path), "private_key" if key else "private_key_path")
         return client.OAuthPrivateKey(
@@ -265,7 +268,7 @@ def _credentials(
         )
     if key_id:
         raise QlikConfigurationError(
-            "The extra has a key_id without a key: add private_key or private_key_path, or remove key_id."
+            "The extra has key_id but no key: add private_key or private_key_path, or remove key_id."
         )
     if login and password:
         return client.OAuthClientSecret(
@@ -273,16 +276,16 @@ def _credentials(
         )
     if login:
         raise QlikConfigurationError(
-            "There is a login without a secret: put the OAuth client secret into the password, or a private "
+            "The login is set, but no secret: put the OAuth client secret into the password, or a private "
             "key into the extra (private_key and key_id). For an API key, leave the login empty."
         )
     if not password:
         raise QlikConfigurationError(
-            "There are no credentials: put an API key into the password, or the id and the secret of an "
+            "The credentials are missing: put an API key into the password, or the id and the secret of an "
             "OAuth client into login and password."
         )
     if scope:
-        raise QlikConfigurationError("The extra scope is for OAuth only: remove it to use an API key.")
+        raise QlikConfigurationError("The extra scope only applies to OAuth: remove it to use an API key.")
     return client.ApiKey(password)
 
 
@@ -299,7 +302,7 @@ def _normalized_pem(text: str, name: str) -> str:
     found = _PEM.search(text.replace("\\n", "\n"))
     if found is None:
         raise QlikConfigurationError(
-            f"The extra {name} is not a whole PEM key, from -----BEGIN … to -----END …-----."
+            f"The extra {name} is not a complete PEM key, from -----BEGIN … to -----END …-----."
         )
     label, body = found.groups()
     if "ENCRYPTED" in label or "ENCRYPTED" in body:
@@ -345,20 +348,20 @@ def redis_url(connection: AirflowConnection) -> str:
     """
     if connection.conn_type != "redis":
         raise QlikConfigurationError(
-            f"The rate limit store names the Airflow connection {connection.conn_id!r} of another type: "
-            "it must be of type 'redis'."
+            f"The Airflow connection {connection.conn_id!r} of the rate limit store must be of type 'redis'."
         )
     try:
         extra = json.loads(connection.extra or "{}")
         database = int(extra.get("db") or 0)
     except (ValueError, AttributeError, TypeError):
         raise QlikConfigurationError(
-            f'The extra of the Airflow connection {connection.conn_id!r} must be an object; "db" a number.'
+            f"The extra of the Airflow connection {connection.conn_id!r} must be a JSON object, and its "
+            '"db" a number.'
         ) from None
     secure = _BOOLEANS.get(str(extra.get("ssl")).strip().lower())
     if secure is None:
         raise QlikConfigurationError(
-            f'The "ssl" in the extra of the Airflow connection {connection.conn_id!r} must be true or false.'
+            f'"ssl" in the extra of the Airflow connection {connection.conn_id!r} must be true or false.'
         )
     login, password = connection.login or "", connection.password or ""
     credentials = f"{quote(login, safe='')}:{quote(password, safe='')}@" if login or password else ""

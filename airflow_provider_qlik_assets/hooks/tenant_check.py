@@ -38,7 +38,7 @@ def check_tenant(client: QlikCloudClient) -> Mapping[str, Any]:
         raise _no_tenant(client, seen) from error
     if all(isinstance(user.get(name), str) for name in ("id", "tenantId")):
         return user
-    raise _no_tenant(client, "it answers JSON, but not with a user's id and tenantId.")
+    raise _no_tenant(client, "it answered with JSON that has no user id and tenantId.")
 
 
 def _no_tenant(client: QlikCloudClient, seen: str) -> QlikConfigurationError:

@@ -62,12 +62,12 @@ class SeenStore:
             try:
                 await access()
             except ValueError as error:  # it is the trigger of several assets
-                self._log.warning("What was seen last cannot be %s: %s.", what, shorten(str(error)))
+                self._log.warning("The state seen last cannot be %s: %s.", what, shorten(str(error)))
                 self._store = None
                 break
             except Exception as error:  # noqa: BLE001 - whatever it is may pass, and must not end the watch
                 self._log.warning(
-                    "What was seen last cannot be %s: %s. It is tried again.", what, shorten(str(error))
+                    "The state seen last cannot be %s; trying again: %s.", what, shorten(str(error))
                 )
                 if attempt < attempts - 1:
                     await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2.0**attempt)

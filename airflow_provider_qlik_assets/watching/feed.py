@@ -161,7 +161,7 @@ class ChangeFeed:
         self._refused[what] = error
         if what not in self._told:
             self._told.add(what)
-            logger.warning("%s. Changes are found all the same, with more requests.", why)
+            logger.warning("%s. Changes are still found, but with more requests.", why)
 
     def _read_news(self, client: QlikCloudClient, interest: Interest, stores: Stores) -> bool:
         """Read pages until one holds nothing new; return whether the tenant sorts them."""

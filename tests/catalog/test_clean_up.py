@@ -205,7 +205,7 @@ def test_a_data_store_that_does_not_exist_stops_before_any_deletion(
         ({"data_store_ids": "store"}, "data_store_ids is empty"),
         ({"data_store_ids": ["*"]}, "every data store"),
         ({"data_store_ids": ["store", "*"]}, "every data store"),
-        ({"data_store_ids": [""]}, "is not an id"),
+        ({"data_store_ids": [""]}, "is not a valid id"),
         ({"undated": "delete"}, "undated is 'skip' or"),
         ({"app_types": []}, "app_types is empty"),
         ({"tags": ()}, "tags is empty"),

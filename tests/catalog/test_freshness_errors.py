@@ -49,7 +49,7 @@ def test_no_instant_does_not_clear_the_freshness(qlik_sandbox: Sandbox, client: 
 
 
 def test_a_bad_id_stops_before_any_request(qlik_sandbox: Sandbox, client: QlikCloudClient) -> None:
-    with pytest.raises(QlikValidationError, match="name each one"):
+    with pytest.raises(QlikValidationError, match="name each data asset"):
         list(set_data_freshness_of_many(client, ["a", "*"], LATE))
 
     assert len(qlik_sandbox.journal) == 0

@@ -172,8 +172,8 @@ def test_a_store_that_does_not_exist_is_an_error(
         ({"dataStoreInfo": {"id": "s"}, "appType": "b"}, "update", "needs its 'id', or 'dataStoreInfo'"),
         ({"dataStoreInfo": {"id": "s"}, "technicalName": "a"}, "update", "needs 'appType'"),
         (WISH, "replace", "if_exists is 'replace': use 'update', 'skip' or 'fail'"),
-        ({**WISH, "tags": ["a", "a"]}, "update", "tags holds a tag twice"),
-        ([], "update", "is an object"),
+        ({**WISH, "tags": ["a", "a"]}, "update", "tags contains a tag twice"),
+        ([], "update", "must be an object"),
     ],
 )
 def test_what_cannot_be_found_or_created_is_refused_at_once(

@@ -167,7 +167,7 @@ def test_a_key_that_qlik_cloud_does_not_take_is_refused(
     sandbox: Sandbox, connect: Connect, kind: str
 ) -> None:
     with pytest.raises(
-        QlikConfigurationError, match="only RSA keys of 2048 bits or more and EC keys on curve P-384"
+        QlikConfigurationError, match="use an RSA key of at least 2048 bits, or an EC key on curve P-384"
     ):
         connect(auth=OAuthPrivateKey("id", pem(private_key(kind)), "k1")).me()
 
@@ -190,7 +190,7 @@ UNKNOWN_ALGORITHM = base64.b64encode(bytes.fromhex("3012020100300b06092a03040506
 )
 def test_a_key_that_cannot_be_read_is_refused(connect: Connect, text: str) -> None:
     with pytest.raises(
-        QlikConfigurationError, match="private key cannot be read: give the whole PEM"
+        QlikConfigurationError, match="private key cannot be read: give the complete PEM"
     ) as caught:
         connect(auth=OAuthPrivateKey("id", text, "k1")).me()
 
@@ -208,9 +208,7 @@ def test_a_public_key_is_no_private_key(connect: Connect) -> None:
 def test_an_encrypted_key_is_refused(connect: Connect, form: PrivateFormat) -> None:
     key = pem(private_key("RSA 2048"), form, BestAvailableEncryption(b"phrase"))
 
-    with pytest.raises(
-        QlikConfigurationError, match="The private key is encrypted: give it without a passphrase"
-    ):
+    with pytest.raises(QlikConfigurationError, match="The private key is encrypted: remove its passphrase"):
         connect(auth=OAuthPrivateKey("id", key, "k1")).me()
 
 

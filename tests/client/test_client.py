@@ -56,9 +56,9 @@ def test_create_sends_what_was_given_and_returns_what_came_of_it(
         ({"appType": "dbt"}, "lacks technicalName"),
         ({}, "lacks technicalName, appType"),
         ({"technicalName": "a", "appType": None}, "lacks appType"),
-        ({"technicalName": "a", "appType": "b", "id": "a1"}, "has no 'id' and no 'version'"),
-        ({"technicalName": "a", "appType": "b", "version": 1}, "has no 'id' and no 'version'"),
-        (None, "is an object"),
+        ({"technicalName": "a", "appType": "b", "id": "a1"}, "must not have an 'id' or a 'version'"),
+        ({"technicalName": "a", "appType": "b", "version": 1}, "must not have an 'id' or a 'version'"),
+        (None, "must be an object"),
     ],
 )
 def test_what_cannot_be_created_is_not_sent(
@@ -158,7 +158,7 @@ def test_what_was_read_may_be_sent_back(sandbox: Sandbox, client: QlikCloudClien
     ("asset", "message"),
     [
         ({"technicalName": "a", "appType": "b"}, "lacks version"),
-        ({**WISH, "id": "a2"}, "The id of the data asset is 'a2', not 'a1'"),
+        ({**WISH, "id": "a2"}, "The 'id' in the data asset must be 'a1' or left out, not 'a2'"),
         ({}, "lacks technicalName, appType, version"),
     ],
 )
@@ -306,7 +306,7 @@ def test_a_failed_test_after_a_lost_request_is_still_a_conflict(
 
 @pytest.mark.parametrize("ids", [[], ["a", "a"], [str(number) for number in range(101)], "abc", "a"])
 def test_what_is_no_batch_to_delete_is_not_sent(sandbox: Sandbox, client: QlikCloudClient, ids: Any) -> None:
-    with pytest.raises(QlikValidationError, match="to delete at once"):
+    with pytest.raises(QlikValidationError, match="a list of 1 to 100 different ids"):
         client.delete_data_assets(ids)
 
     assert len(sandbox.journal) == 0

@@ -119,7 +119,7 @@ def test_directory_others_can_write_to_is_refused(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o770)
 
-    with pytest.raises(StateUnavailableError, match="others may write"):
+    with pytest.raises(StateUnavailableError, match="other users can write"):
         private_directory(tmp_path / "open")
 
 
@@ -180,7 +180,7 @@ class TestUnsafeFile:
     def test_readable_for_others(self, directory: Path, use) -> None:
         (directory / "file").touch(mode=0o644)
 
-        with pytest.raises(StateUnavailableError, match="others may read or write"):
+        with pytest.raises(StateUnavailableError, match="other users can read or write"):
             use(directory / "file")
 
     @as_root

@@ -129,7 +129,7 @@ def test_an_error_body_beyond_the_limit_leaves_the_error_what_it_is(tenant: Any,
         connect(server.url, retry=ONCE).me()
 
     assert caught.value.http_status == 503
-    assert "the answer was not Qlik's JSON" in str(caught.value)
+    assert "the answer is not JSON from Qlik Cloud" in str(caught.value)
 
 
 def test_ten_entries_of_an_error_are_kept(tenant: Any, connect: Connect) -> None:
@@ -157,7 +157,7 @@ def test_an_encoding_that_was_not_asked_for_is_refused(
 ) -> None:
     server = tenant(lambda count, path: answer(packed, **{"Content-Encoding": encoding}))
 
-    with pytest.raises(QlikResponseError, match=f"encoded as '{encoding}', which was not asked for"):
+    with pytest.raises(QlikResponseError, match=f"encoded as '{encoding}', which was not requested"):
         connect(server.url, retry=ONCE).me()
 
 

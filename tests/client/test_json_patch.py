@@ -57,8 +57,8 @@ def test_a_valid_operation_is_sent_as_it_was_given(operation: Json) -> None:
 @pytest.mark.parametrize(
     ("operation", "message"),
     [
-        ("add", "A JSON Patch operation is an object (dict), not str."),
-        (None, "A JSON Patch operation is an object (dict), not NoneType."),
+        ("add", "A JSON Patch operation must be an object (dict), not str."),
+        (None, "A JSON Patch operation must be an object (dict), not NoneType."),
         ({}, "op: field required; path: field required"),
         (
             op("append", "/tags", "a"),
@@ -66,7 +66,10 @@ def test_a_valid_operation_is_sent_as_it_was_given(operation: Json) -> None:
         ),
         (op("Add", "/tags", "a"), "op: input should be"),
         (op("add", "name", "a"), "'name' is not a JSON Pointer"),
-        (op("add", "/na~me", "a"), "'/na~me' is not a JSON Pointer: it starts with '/'; '~' is written '~0'"),
+        (
+            op("add", "/na~me", "a"),
+            "'/na~me' is not a JSON Pointer: it must start with '/', and '~' is written '~0'",
+        ),
         (op("add", "/name~", "a"), "is not a JSON Pointer"),
         (op("move", "/name", **{"from": "description"}), "'description' is not a JSON Pointer"),
         (op("add", "/name"), "'add' needs a value"),
@@ -80,9 +83,9 @@ def test_a_valid_operation_is_sent_as_it_was_given(operation: Json) -> None:
         (op("move", "/properties/a/b", **{"from": "/properties/a"}), "a value cannot be moved into itself"),
         (op("add", "/name", "a", vaule=1), "unknown field 'vaule' (did you mean 'value'?)"),
         (op("add", "/name", object()), "value: input was not a valid JSON value"),
-        (op("add", "/properties/a", -(2**63) - 1), "the value holds an integer of more than 64 bits"),
-        (op("add", "/properties", {"a": ["\udc00"]}), "the value holds half of a surrogate pair"),
-        (op("add", "/properties", {"a": float("nan")}), "the value holds NaN or infinity"),
+        (op("add", "/properties/a", -(2**63) - 1), "the value contains an integer of more than 64 bits"),
+        (op("add", "/properties", {"a": ["\udc00"]}), "the value contains half of a surrogate pair"),
+        (op("add", "/properties", {"a": float("nan")}), "the value contains NaN or infinity"),
         (op("add", 5, "a"), "path: input should be a valid string"),  # type: ignore[arg-type]
     ]
     + [
@@ -113,7 +116,7 @@ def test_a_huge_mistake_gets_a_short_message(operation: Json) -> None:
 
 @pytest.mark.parametrize("operations", [op("add", "/name", "a"), "add", 5, None])
 def test_a_patch_is_a_list(operations: Any) -> None:
-    with pytest.raises(QlikValidationError, match="A JSON Patch is a list of operations"):
+    with pytest.raises(QlikValidationError, match="A JSON Patch must be a list of operations"):
         parse_operations(operations)
 
 
@@ -241,7 +244,7 @@ def test_tests_are_kept_as_long_as_anything_changes() -> None:
         (op("remove", "/tags/-"), "'remove' at /tags/- does not fit"),
         (op("add", "/properties/" + "x" * 1_000 + "/y", 1), "'add' at /properties/xxx"),
         (op("add", "/dataFreshness", "yesterday"), "'yesterday' is not an instant"),
-        (op("add", "/dataFreshness", 5), "An instant is a datetime or an RFC 3339 string, not int"),
+        (op("add", "/dataFreshness", 5), "An instant must be a datetime or an RFC 3339 string, not int"),
     ],
 )
 def test_an_operation_that_does_not_fit_the_document_is_named(operation: Json, message: str) -> None:

@@ -88,13 +88,13 @@ def test_a_data_asset_survives_pickling_with_its_unknown_fields() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ([], "A data asset is an object (dict), not list."),
-        ("orders", "A data asset is an object (dict), not str."),
-        (None, "A data asset is an object (dict), not NoneType."),
+        ([], "A data asset must be an object (dict), not list."),
+        ("orders", "A data asset must be an object (dict), not str."),
+        (None, "A data asset must be an object (dict), not NoneType."),
         ({"name": 5}, "name: input should be a valid string"),
         ({"tags": "a,b"}, "tags: input should be a valid list"),
         ({"tags": ["a", None]}, "tags.1: input should be a valid string"),
-        ({"tags": ["a", "b", "a"]}, "tags holds a tag twice"),
+        ({"tags": ["a", "b", "a"]}, "tags contains a tag twice"),
         ({"version": "7"}, "version: input should be a valid integer"),
         ({"version": True}, "version: input should be a valid integer"),
         ({"version": 1.5}, "version: input should be a valid integer"),
@@ -107,13 +107,13 @@ def test_a_data_asset_survives_pickling_with_its_unknown_fields() -> None:
         ({"dataStoreInfo": {"id": ""}}, "dataStoreInfo.id: string should have at least 1 character"),
         ({"technicalName": ""}, "technicalName is empty"),
         ({"id": ""}, "id is empty"),
-        ({"technicalName": "x" * 256}, "technicalName is 256 characters long, 255 are allowed"),
-        ({"name": "x" * 256}, "name is 256 characters long, 255 are allowed"),
-        ({"description": "x" * 1025}, "description is 1025 characters long, 1024 are allowed"),
+        ({"technicalName": "x" * 256}, "technicalName is 256 characters long, but at most 255 are allowed"),
+        ({"name": "x" * 256}, "name is 256 characters long, but at most 255 are allowed"),
+        ({"description": "x" * 1025}, "description is 1025 characters long, but at most 1024 are allowed"),
         ({"technicalDescription": "x" * 1025}, "technicalDescription is 1025 characters long"),
         ({"dataFreshness": "yesterday"}, "dataFreshness: 'yesterday' is not an instant"),
-        ({"dataFreshness": "2026-01-31T06:30:00"}, "is not an instant: give a date, a time and an offset"),
-        ({"dataFreshness": 1769841000}, "An instant is a datetime or an RFC 3339 string, not int"),
+        ({"dataFreshness": "2026-01-31T06:30:00"}, "is not an instant: give a date, a time and a UTC offset"),
+        ({"dataFreshness": 1769841000}, "An instant must be a datetime or an RFC 3339 string, not int"),
         ({1: "a"}, "1: keys should be strings"),
     ],
 )
@@ -208,7 +208,7 @@ def test_an_id_may_be_nearly_anything(value: str) -> None:
     "value", ["", " ", "\t", ".", "..", "a\n", "a\0b", "\x7f", "a" * 1025, "a" * 10_000_000, "\ud800"]
 )
 def test_what_is_no_id_is_refused_in_short(value: str) -> None:
-    with pytest.raises(QlikValidationError, match="is not an id") as caught:
+    with pytest.raises(QlikValidationError, match="is not a valid id") as caught:
         check_id(value)
 
     assert len(str(caught.value)) < 100
@@ -216,5 +216,5 @@ def test_what_is_no_id_is_refused_in_short(value: str) -> None:
 
 @pytest.mark.parametrize("value", [None, 5, b"a", ["a"]])
 def test_an_id_is_a_string(value: Any) -> None:
-    with pytest.raises(QlikValidationError, match="An id is a string, not"):
+    with pytest.raises(QlikValidationError, match="An id must be a string, not"):
         check_id(value)

@@ -155,7 +155,7 @@ def test_a_process_says_once_what_it_means_not_to_verify(urls: list[str], times:
     command = [sys.executable, "-c", UNVERIFIED, *urls]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
 
-    assert done.stderr.count("'verify' is false: certificates of hosts are not checked") == times
+    assert done.stderr.count("'verify' is false: TLS certificates are not checked") == times
     assert "s3cret" not in done.stderr
 
 
@@ -205,9 +205,9 @@ def test_a_host_that_does_not_speak_tls_is_a_connection_error(
     server = serve(lambda request: reply(ME), wrap=no_tls)
 
     address = f"127.0.0.1:{server.port}"
-    with pytest.raises(QlikConnectionError, match=f"{address} does not speak https there") as caught:
+    with pytest.raises(QlikConnectionError, match=f"{address} does not use https there") as caught:
         connect(f"https://{address}", retry=ONCE).me()
-    assert "write http:// in the host" in str(caught.value)
+    assert "use http:// in the host" in str(caught.value)
 
 
 def test_a_port_with_tls_is_named_when_http_is_spoken_to_it(
@@ -215,14 +215,14 @@ def test_a_port_with_tls_is_named_when_http_is_spoken_to_it(
 ) -> None:
     server = serve(lambda request: reply(ME), wrap=certify(HERE)[1])
 
-    with pytest.raises(QlikConnectionError, match="If the port speaks TLS, write https:// in the host"):
+    with pytest.raises(QlikConnectionError, match="If the port expects TLS, use https:// in the host"):
         connect(server.url, retry=ONCE).me()
 
 
 def test_a_host_name_that_does_not_exist_is_named(connect: Connect) -> None:
-    with pytest.raises(QlikConnectionError, match="the name of the host is unknown") as caught:
+    with pytest.raises(QlikConnectionError, match="the host name cannot be resolved") as caught:
         connect("https://tenant.invalid", retry=ONCE).me()
-    assert "Check the host for typing errors, then the DNS of this machine." in str(caught.value)
+    assert "Check the host for typos, then the DNS settings of this machine." in str(caught.value)
     assert not caught.value.request_sent
 
 
@@ -297,11 +297,11 @@ def test_a_proxy_that_asks_for_credentials_is_named_and_not_asked_again(
         monkeypatch.setenv(variable, url)
         source, proxies = f"the environment variable {variable}", {}
 
-    with pytest.raises(QlikConfigurationError, match=r"asks for credentials") as caught:
+    with pytest.raises(QlikConfigurationError, match=r"requires credentials") as caught:
         connect("https://t.example", proxies=proxies or None).me()
 
     assert f"the proxy 127.0.0.1:{proxy.port} " in str(caught.value)
-    assert f"Give them in {source}, as http://user:password@127.0.0.1:{proxy.port}." in str(caught.value)
+    assert f"Set them in {source}, as http://user:password@127.0.0.1:{proxy.port}." in str(caught.value)
     assert "pa55" not in f"{caught.value!r} {caught.value.__cause__!r}"
     assert len(proxy.received) == 1
 

@@ -262,7 +262,7 @@ def test_ids_of_stores_are_encoded(sandbox: Sandbox, client: QlikCloudClient) ->
 def test_what_is_no_list_of_fields_is_refused_at_once(
     client: QlikCloudClient, option: str, value: Any
 ) -> None:
-    with pytest.raises(QlikValidationError, match=f"{option} is a list of field names"):
+    with pytest.raises(QlikValidationError, match=f"{option} must be a list of field names"):
         client.list_data_assets(**{option: value})
 
 

@@ -109,7 +109,7 @@ def test_a_redirect_to_nowhere_is_a_clear_error(
 def test_a_circle_of_redirects_ends(sandbox: Sandbox, client: QlikCloudClient) -> None:
     sandbox.add_fault(Fault(kind="redirect", times=None, location="/api/v1/data-assets/a1"))
 
-    with pytest.raises(QlikResponseError, match="was redirected in a circle"):
+    with pytest.raises(QlikResponseError, match="was redirected in a loop"):
         client.get_data_asset("a1")
 
     assert len(sandbox.journal) == 4
@@ -128,16 +128,16 @@ def test_a_redirect_without_a_target_is_no_answer(sandbox: Sandbox, client: Qlik
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ({"kind": "html"}, "answered 200 with text/html where JSON was expected: '<!DOCTYPE html>"),
-        ({"kind": "html"}, "HTML usually means a wrong host: check that it is the tenant's own."),
-        ({"kind": "content_type"}, "answered 200 with text/plain where JSON was expected: "),
-        ({"kind": "content_type"}, "A proxy or gateway may have changed it."),
-        ({"kind": "status", "status": 200, "body": [1]}, "answered JSON that is not a data asset"),
+        ({"kind": "html"}, "answered 200 with text/html instead of JSON: '<!DOCTYPE html>"),
+        ({"kind": "html"}, "HTML usually means a wrong host: check that the host is the tenant's own."),
+        ({"kind": "content_type"}, "answered 200 with text/plain instead of JSON: "),
+        ({"kind": "content_type"}, "A proxy or gateway may have changed the answer."),
+        ({"kind": "status", "status": 200, "body": [1]}, "answered with JSON that is not a data asset"),
         (
             {"kind": "status", "status": 200, "body": {"id": 5}},
             "not a data asset: id: input should be a valid",
         ),
-        ({"kind": "status", "status": 204}, "answered JSON that is not a data asset"),
+        ({"kind": "status", "status": 204}, "answered with JSON that is not a data asset"),
         ({"kind": "oversize"}, "answered with more than 8 MiB; refused"),
     ],
 )
@@ -176,7 +176,7 @@ def test_json_that_cannot_be_read_is_asked_for_again(
 def test_json_that_can_never_be_read_is_a_clear_error(connect: Connect, serve: Serve, reply: Reply) -> None:
     server = serve(lambda request: reply(b'{"id": '))
 
-    with pytest.raises(QlikResponseError, match=r"where JSON was expected: '\{\"id\":'"):
+    with pytest.raises(QlikResponseError, match=r"instead of JSON: '\{\"id\":'"):
         connect(server.url).me()
 
     assert len(server.received) == 6

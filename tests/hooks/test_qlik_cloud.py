@@ -117,14 +117,16 @@ async def test_aget_conn_looks_up_the_connection_of_the_store(
     conn_id = set_connection(host=qlik_sandbox.url, password=qlik_sandbox.api_key, extra=extra)
     set_connection("store", conn_type="http")
 
-    with pytest.raises(QlikConfigurationError, match="'store' of another type"):
+    with pytest.raises(
+        QlikConfigurationError, match="'store' of the rate limit store must be of type 'redis'"
+    ):
         await QlikCloudHook(conn_id).aget_conn()
 
 
 async def test_aget_conn_explains_a_wrong_connection(set_connection: SetConnection) -> None:
     conn_id = set_connection(host="tenant.eu.qlikcloud.com")
 
-    with pytest.raises(QlikConfigurationError, match="There are no credentials"):
+    with pytest.raises(QlikConfigurationError, match="The credentials are missing"):
         await QlikCloudHook(conn_id).aget_conn()
 
 
@@ -248,14 +250,14 @@ def test_connection_may_be_a_uri(uri: str, base_url: str, monkeypatch: pytest.Mo
 def test_uri_with_an_underscore_says_to_write_a_hyphen(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_BY_URI", uri)
 
-    with pytest.raises(QlikConfigurationError, match="write qlik-cloud://") as caught:
+    with pytest.raises(QlikConfigurationError, match="use qlik-cloud://") as caught:
         QlikCloudHook("by_uri").get_conn()
-    with pytest.raises(QlikConfigurationError, match="write qlik-cloud://"):
+    with pytest.raises(QlikConfigurationError, match="use qlik-cloud://"):
         asyncio.run(QlikCloudHook("by_uri").aget_conn())
     succeeded, message = QlikCloudHook("by_uri").test_connection()
 
     assert not succeeded
-    assert "write qlik-cloud://" in message
+    assert "use qlik-cloud://" in message
     assert "key-123456" not in f"{caught.value} {message}"
 
 

@@ -70,7 +70,7 @@ def test_a_store_that_refuses_the_password_is_said(
 
     assert not succeeded
     assert f", but the rate limit is not shared: redis://127.0.0.1:{redis_with_password}/0 " in message
-    assert "it refuses the credentials, or asks for some" in message
+    assert "it rejects the credentials, or requires some" in message
     assert "wrong-password" not in message
 
 

@@ -200,10 +200,10 @@ def test_a_store_without_tls(ssl: Any) -> None:
 @pytest.mark.parametrize(
     ("fields", "hint"),
     [
-        ({"conn_type": "postgres"}, "it must be of type 'redis'"),
-        ({"conn_type": "hunter22"}, "it must be of type 'redis'"),
-        ({"extra": "nonsense"}, "must be an object"),
-        ({"extra": [1]}, "must be an object"),
+        ({"conn_type": "postgres"}, "must be of type 'redis'"),
+        ({"conn_type": "hunter22"}, "must be of type 'redis'"),
+        ({"extra": "nonsense"}, "must be a JSON object"),
+        ({"extra": [1]}, "must be a JSON object"),
         ({"extra": {"db": "first"}}, "a number"),
         *(
             ({"extra": {"ssl": ssl}}, '"ssl" .* must be true or false')

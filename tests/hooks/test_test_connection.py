@@ -89,7 +89,7 @@ def test_test_connection_names_user_and_tenant(hook: QlikCloudHook, qlik_sandbox
     ("fields", "hint"),
     [
         ({"password": "not-a-known-key"}, "401"),
-        ({"password": None}, "There are no credentials"),
+        ({"password": None}, "The credentials are missing"),
         ({"host": "http://tenant.eu.qlikcloud.com"}, "clear text"),
         ({"host": "https://tenant.invalid"}, "tenant.invalid"),
         ({"host": "http://127.0.0.1:9"}, "127.0.0.1:9"),
@@ -120,8 +120,8 @@ JSON = {"Content-Type": "application/json"}
 PAGE = b"<!DOCTYPE html><html><body>Welcome to the intranet</body></html>"
 # An answer to a request for a token may hold one.
 OF_A_TOKEN_REQUEST = {
-    "Welcome to the intranet": f"{len(PAGE)} characters that are not shown",
-    "Who are you?": "12 characters that are not shown",
+    "Welcome to the intranet": f"{len(PAGE)} characters, not shown",
+    "Who are you?": "12 characters, not shown",
     "NOT-1 No such page": "NOT-1",
 }
 
@@ -177,8 +177,8 @@ def test_https_to_a_port_without_tls_says_why(qlik_sandbox: Sandbox, set_connect
     succeeded, message = QlikCloudHook(conn_id).test_connection()
 
     assert not succeeded
-    assert "does not speak https there" in message
-    assert "write http:// in the host" in message
+    assert "does not use https there" in message
+    assert "use http:// in the host" in message
 
 
 def test_http_to_a_port_with_tls_says_why(
@@ -189,7 +189,7 @@ def test_http_to_a_port_with_tls_says_why(
     succeeded, message = QlikCloudHook(conn_id).test_connection()
 
     assert not succeeded
-    assert "If the port speaks TLS, write https:// in the host." in message
+    assert "If the port expects TLS, use https:// in the host." in message
 
 
 def test_a_host_name_that_does_not_exist_is_said(set_connection: SetConnection) -> None:
@@ -198,7 +198,7 @@ def test_a_host_name_that_does_not_exist_is_said(set_connection: SetConnection) 
     succeeded, message = QlikCloudHook(conn_id).test_connection()
 
     assert not succeeded
-    assert "the name of the host is unknown" in message
+    assert "the host name cannot be resolved" in message
 
 
 def test_a_missing_key_file_is_shown(set_connection: SetConnection) -> None:
@@ -264,7 +264,7 @@ def test_verify_of_the_connection_is_obeyed(
             "http://me:proxy-pass-1@127.0.0.1:9",
             "no connection through the proxy 127.0.0.1:9 (from 'proxies')",
         ),
-        ("me:proxy-pass-1@127.0.0.1:9", "'proxies' holds an address that is no proxy"),
+        ("me:proxy-pass-1@127.0.0.1:9", "'proxies' is not a valid proxy address"),
     ],
 )
 def test_proxy_of_the_connection_is_used(set_connection: SetConnection, proxy: str, shown: str) -> None:
@@ -342,6 +342,6 @@ def test_a_proxy_that_asks_for_credentials_is_named(
     succeeded, message = QlikCloudHook(conn_id).test_connection()
 
     assert not succeeded
-    assert "asks for credentials" in message
+    assert "requires credentials" in message
     assert "'proxies'" in message
     assert "proxy-pass-1" not in message

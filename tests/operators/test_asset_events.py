@@ -231,9 +231,9 @@ def test_a_run_without_events_succeeds_without_a_request(
 
 
 UNREADABLE_IDS: list[tuple[dict[str, Any], str]] = [
-    ({"qlik_data_asset_id": "*"}, "name each one"),
+    ({"qlik_data_asset_id": "*"}, "name each data asset"),
     ({"qlik_data_asset_id": 5}, "not int"),
-    ({"qlik_data_asset_id": ""}, "is not an id"),
+    ({"qlik_data_asset_id": ""}, "is not a valid id"),
     ({"qlik_data_asset_ids": "b"}, "qlik_data_asset_ids is a list"),
     ({"qlik_data_asset_ids": ["b", None]}, "not NoneType"),
 ]
@@ -250,7 +250,11 @@ FAR_AHEAD = "9999-12-31T00:00:00Z"
         ),
         (named("b", {"data_freshness": "yesterday"}, uri="x://tables/bad"), {}, "not an instant"),
         *(
-            (named("b", {"data_freshness": FAR_AHEAD}, uri="x://tables/bad"), arguments, "than a day ahead")
+            (
+                named("b", {"data_freshness": FAR_AHEAD}, uri="x://tables/bad"),
+                arguments,
+                "than a day in the future",
+            )
             for arguments in ({}, {"allow_future": True}, {"trust_event_extra": True})
         ),
     ],
@@ -282,8 +286,8 @@ def test_one_that_does_not_exist_fails_the_task_after_the_others_were_stamped(ql
     [
         ({"data_asset_ids": ["a"]}, "neither data_asset_ids nor"),
         ({"data_freshness": LATER}, "neither data_asset_ids nor"),
-        ({"allow_backwards": "maybe"}, "allow_backwards is true or false"),
-        ({"trust_event_extra": "maybe"}, "trust_event_extra is true or false"),
+        ({"allow_backwards": "maybe"}, "allow_backwards must be true or false"),
+        ({"trust_event_extra": "maybe"}, "trust_event_extra must be true or false"),
     ],
 )
 def test_arguments_that_contradict_the_events_are_refused(arguments: dict[str, Any], message: str) -> None:

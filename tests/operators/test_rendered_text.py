@@ -93,7 +93,7 @@ def test_rendered_text_works(
         (Patch, {"changes": "{{ x }}"}, {"name": "n"}, "changes was rendered to text.*tojson"),
         (Patch, {"expected_version": "{{ x }}"}, None, "expected_version became 'None'"),
         (Patch, {"expected_version": "{{ x }}"}, "", "expected_version became ''"),
-        (Patch, {"expected_version": "{{ x }}"}, 1.5, "expected_version is a whole number, not '1.5'"),
+        (Patch, {"expected_version": "{{ x }}"}, 1.5, "expected_version must be a whole number, not '1.5'"),
         (Stamp, {"data_asset_ids": "{{ x }}"}, ["a", "b"], "data_asset_ids was rendered to text.*tojson"),
         (Stamp, {"data_asset_ids": "{{ x }}"}, None, "data_asset_ids became 'None'"),
         (Stamp, {"data_asset_ids": ["a", "{{ x }}"]}, "", r"data_asset_ids\[1\] became ''"),
@@ -102,11 +102,11 @@ def test_rendered_text_works(
         (Stamp, {"data_freshness": "{{ x }}"}, "2026-01-31", "'2026-01-31' is not an instant"),
         (Stamp, {"allow_backwards": "{{ x }}"}, None, "allow_backwards became 'None'"),
         (Delete, {"data_asset_ids": "{{ x }}"}, ["a"], "data_asset_ids was rendered to text.*tojson"),
-        (Delete, {"data_asset_ids": "{{ x }}"}, "*", "name each one"),
+        (Delete, {"data_asset_ids": "{{ x }}"}, "*", "name each data asset"),
         (Delete, {"max_deletions": "{{ x }}"}, None, "max_deletions became 'None'"),
-        (Delete, {"max_deletions": "{{ x }}"}, "ten", "max_deletions is a whole number, not 'ten'"),
+        (Delete, {"max_deletions": "{{ x }}"}, "ten", "max_deletions must be a whole number, not 'ten'"),
         (Delete, {"dry_run": "{{ x }}"}, None, "dry_run became 'None'"),
-        (Delete, {"dry_run": "{{ x }}"}, "maybe", "dry_run is true or false, not 'maybe'"),
+        (Delete, {"dry_run": "{{ x }}"}, "maybe", "dry_run must be true or false, not 'maybe'"),
     ],
 )
 def test_wrong_text_is_named_before_anything_is_sent(

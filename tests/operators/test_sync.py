@@ -232,11 +232,11 @@ def test_templates_that_render_to_nothing_are_refused(
         ({"data_assets": [wish("a", dataStoreInfo={"id": "other"})]}, "names another data store"),
         ({"data_assets": [wish("{{ a }}", nmae="n")]}, "unknown field 'nmae'"),
         ({"data_assets": '[{"appType": "x"}]'}, "technicalName is missing"),
-        ({"max_deletions": -1}, "max_deletions is a whole number"),
-        ({"max_fraction": 20}, "max_fraction is a share from 0 to 1"),
+        ({"max_deletions": -1}, "max_deletions must be a whole number"),
+        ({"max_fraction": 20}, "max_fraction must be a fraction from 0 to 1"),
         ({"protected_tags": None}, "protected_tags"),
-        ({"dry_run": "maybe"}, "dry_run is true or false"),
-        ({"delete_unlisted": None}, "delete_unlisted is true or false"),
+        ({"dry_run": "maybe"}, "dry_run must be true or false"),
+        ({"delete_unlisted": None}, "delete_unlisted must be true or false"),
     ],
 )
 def test_wrong_arguments_fail_when_the_dag_is_parsed(arguments: dict[str, Any], message: str) -> None:
@@ -320,7 +320,10 @@ def test_a_path_from_a_template(qlik_sandbox: Sandbox, folder: Path) -> None:
         ("- {technicalName: s3cret}", "entry 0: appType is missing"),
         ("- {technicalName: [s3cret], appType: a}", "entry 0: technicalName: input should be a valid string"),
         ("- {technicalName: t, appType: a, dataFreshness: s3cret}", "entry 0: dataFreshness: not an instant"),
-        ("- {technicalName: t, appType: a, dataFreshness: '9999-01-01T00:00:00Z'}", "more than a day ahead"),
+        (
+            "- {technicalName: t, appType: a, dataFreshness: '9999-01-01T00:00:00Z'}",
+            "more than a day in the future",
+        ),
         ("- {technicalName: t, appType: a, dataStoreInfo: {s3cret: 1}}", "an unknown field"),
         (
             "- {technicalName: t, appType: a, tags: {s3cret: 1}}",

@@ -19,22 +19,22 @@ MakeSensor = Callable[..., QlikDataFreshnessSensor]
 FINE: dict[str, Any] = {"task_id": "wait", "data_asset_ids": ["a"], "fresh_since": "2026-01-01T00:00:00Z"}
 
 WRONG = [
-    ({"data_asset_ids": None}, "data_asset_ids is an id or a list of ids"),
-    ({"data_asset_ids": {"id": "a"}}, "data_asset_ids is an id or a list of ids"),
+    ({"data_asset_ids": None}, "data_asset_ids must be an id or a list of ids"),
+    ({"data_asset_ids": {"id": "a"}}, "data_asset_ids must be an id or a list of ids"),
     ({"data_asset_ids": []}, "name at least one"),
-    ({"data_asset_ids": ["*"]}, "name each one"),
-    ({"data_asset_ids": [""]}, "is not an id"),
+    ({"data_asset_ids": ["*"]}, "name each data asset"),
+    ({"data_asset_ids": [""]}, "is not a valid id"),
     ({"fresh_since": "2026-01-01"}, "not an instant"),
     ({"fresh_since": ""}, "not an instant"),
     ({"fresh_since": datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)}, "no time zone"),
     ({"fresh_since": date(2026, 1, 1)}, "not date"),
     ({"fresh_since": None}, "either fresh_since or max_age"),
     ({"max_age": 5}, "either fresh_since or max_age"),
-    ({"fresh_since": None, "max_age": 0}, "max_age is a timedelta or seconds"),
-    ({"fresh_since": None, "max_age": "1:00:00"}, "max_age is a timedelta or seconds"),
+    ({"fresh_since": None, "max_age": 0}, "max_age must be a timedelta or a number of seconds"),
+    ({"fresh_since": None, "max_age": "1:00:00"}, "max_age must be a timedelta or a number of seconds"),
     ({"match": "some"}, "'all' or 'any'"),
-    ({"data_store_ids": [""]}, "is not an id"),
-    ({"missing_ok": "maybe"}, "missing_ok is true or false"),
+    ({"data_store_ids": [""]}, "is not a valid id"),
+    ({"missing_ok": "maybe"}, "missing_ok must be true or false"),
 ]
 
 

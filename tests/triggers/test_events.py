@@ -440,7 +440,7 @@ def test_watchers_of_two_assets_are_not_taken_for_one(make_watcher: MakeWatcher)
     [
         ({"data_asset_ids": []}, "data_asset_ids is empty"),
         ({"data_store_ids": []}, "data_store_ids is empty"),
-        ({"data_asset_ids": ["*"]}, "name each one"),
+        ({"data_asset_ids": ["*"]}, "name each data asset"),
         ({"poll_interval": -1}, "poll_interval"),
         ({"asset_name": ""}, "asset_name is missing"),
         ({"asset_name": None}, "asset_name is missing"),

@@ -60,7 +60,7 @@ def test_ids_count_once() -> None:
     ("arguments", "message"),
     [
         (([], SINCE), "empty"),
-        ((["*"], SINCE), "name each one"),
+        ((["*"], SINCE), "name each data asset"),
         ((["a"], "yesterday"), "not an instant"),
         ((["a"], "2026-01-31T06:30:00"), "offset"),
         ((["a"], SINCE, "some"), "'all' or 'any', not 'some'"),

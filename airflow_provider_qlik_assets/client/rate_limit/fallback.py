@@ -77,7 +77,7 @@ class FallbackStore:
                 self._retry_at = self._clock() + _RETRY_SECONDS
                 if not self._moved:
                     logger.warning(
-                        "%s. Until it can, the rate limit is kept in %s, evenly spaced at first.",
+                        "%s. Until it can, %s keeps the rate limit; requests are evenly spaced at first.",
                         error,
                         self._secondary,
                     )
@@ -90,5 +90,5 @@ class FallbackStore:
         if key in self._moved:
             self._primary.start_slowly(key, quota)
             self._moved.discard(key)
-            logger.info("The rate limit is kept in %s again.", self._primary)
+            logger.info("%s keeps the rate limit again.", self._primary)
         return operation(self._primary)

@@ -81,7 +81,9 @@ class FileStore(LedgerStore):
                     ledger = self._load(fd, content) if content or is_known else _new_ledger(fd)
                     result = operation(ledger)
                 except _DamagedError:
-                    logger.warning("%s was damaged or deleted: pacing requests for %g s.", path, quota.window)
+                    logger.warning(
+                        "%s was damaged or deleted: requests are evenly spaced for %g s.", path, quota.window
+                    )
                     ledger = _new_ledger(fd)
                     ledger.start_slowly(self._clock(), quota)
                     result = operation(ledger)

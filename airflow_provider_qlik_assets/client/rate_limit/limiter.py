@@ -59,14 +59,16 @@ class RateLimits:
         for name, limit in (("tier1_limit", self.tier1_limit), ("tier2_limit", self.tier2_limit)):
             if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_PERMITS:
                 raise QlikConfigurationError(
-                    f"{name} is {limit!r}: set it to a whole number of requests from 1 to {MAX_PERMITS}."
+                    f"{name} must be a whole number of requests from 1 to {MAX_PERMITS}, not {limit!r}."
                 )
         if (
             isinstance(self.window, bool)
             or not isinstance(self.window, int | float)
             or not (0 < self.window < math.inf)
         ):
-            raise QlikConfigurationError(f"rate_limit_window is {self.window!r}: set it to seconds above 0.")
+            raise QlikConfigurationError(
+                f"rate_limit_window must be a number of seconds above 0, not {self.window!r}."
+            )
 
     def quota(self, tier: Tier) -> Quota:
         """Return what the limiter lets through: a little less than the limit, in a slightly longer window."""
@@ -167,5 +169,5 @@ class RateLimiter:
 
     def _why(self, tier: Tier, decision: Decision) -> str:
         if decision.penalized:
-            return f"Qlik Cloud answered 429 to requests of tier {tier:d} to {self._tenant}"
-        return f"the quota of tier {tier:d} of {self._tenant} is used up"
+            return f"Qlik Cloud answered 429 to tier {tier:d} requests to {self._tenant}"
+        return f"the tier {tier:d} quota of {self._tenant} is used up"

@@ -42,18 +42,18 @@ def open_store(url: str | None = None) -> Store:
         directory = Path(unquote(parts.path))
         is_plain = not (parts.netloc or parts.query or parts.fragment or "\0" in str(directory))
         if not is_plain or not directory.is_absolute() or directory == directory.parent:
-            raise _invalid("after file:// it needs an absolute directory and nothing else")
+            raise _invalid("file:// must be followed by an absolute directory and nothing else")
         return _file_store(directory)
     if parts.scheme in {"redis", "rediss"}:
         if not parts.hostname or (port_given and not parts.port):
-            raise _invalid("it names no host, or port 0")
+            raise _invalid("it has no host, or its port is 0")
         if not re.fullmatch(r"(/\d*)?", parts.path) or parts.fragment:
-            raise _invalid("after the host it may have a database number only")
+            raise _invalid("only a database number may follow the host")
         options = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
         if options - (_TLS_OPTIONS if parts.scheme == "rediss" else set()):
-            raise _invalid(f"its query may hold only {', '.join(sorted(_TLS_OPTIONS))}, with rediss://")
+            raise _invalid(f"it may only have the options {', '.join(sorted(_TLS_OPTIONS))}, with rediss://")
         return _redis_store(url)
-    raise _invalid("it has another scheme")
+    raise _invalid("its scheme is not supported")
 
 
 def check_store(store: Store) -> None:
@@ -67,7 +67,7 @@ def check_store(store: Store) -> None:
 
 def _invalid(reason: str) -> QlikConfigurationError:
     return QlikConfigurationError(
-        f"rate_limit_store cannot be used, for {reason}. Set it to file:///directory, "
+        f"rate_limit_store cannot be used: {reason}. Set it to file:///directory, "
         "redis://host:port/database, rediss://…, airflow-connection:<conn id> or memory:."
     )
 

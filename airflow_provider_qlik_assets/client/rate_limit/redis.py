@@ -33,14 +33,14 @@ _CONSTANTS = (
 )
 
 
-_NO_REDIS = "what answers is no Redis"
+_NO_REDIS = "the server that answers is not Redis"
 _REASONS: dict[type[Exception], str] = {
-    redis.exceptions.AuthenticationError: "it refuses the credentials, or asks for some",
-    redis.exceptions.AuthorizationError: "its user may not do this",
-    redis.exceptions.NoPermissionError: "its user may not run scripts, or not on our keys",
+    redis.exceptions.AuthenticationError: "it rejects the credentials, or requires some",
+    redis.exceptions.AuthorizationError: "the user is not allowed to do this",
+    redis.exceptions.NoPermissionError: "the user is not allowed to run scripts or to use these keys",
     redis.exceptions.BusyLoadingError: "it is still loading its data",
-    redis.exceptions.ReadOnlyError: "it is a replica, which cannot be written to",
-    redis.exceptions.TimeoutError: f"no answer within {TIMEOUT_SECONDS:g} s; perhaps it is no Redis",
+    redis.exceptions.ReadOnlyError: "it is a read-only replica",
+    redis.exceptions.TimeoutError: f"no answer within {TIMEOUT_SECONDS:g} s; it may not be Redis",
     redis.exceptions.InvalidResponse: _NO_REDIS,
 }
 
@@ -118,5 +118,5 @@ def _reason(error: Exception) -> str:
             return f"no connection: {cause.strerror} ({kind})"
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, redis.ConnectionError):
-        return f"what answers closes the connection: it may be no Redis, or one with TLS ({kind})"
+        return f"the server closes the connection; it may not be Redis, or may expect TLS ({kind})"
     return kind

@@ -73,9 +73,9 @@ def test_what_is_no_list_is_refused(entries: Any) -> None:
         (entry(technicalName=""), "technicalName is empty"),
         (entry(technicalName=None), "technicalName is missing"),
         (entry(nmae="x"), "unknown field 'nmae' (did you mean 'name'?)"),
-        (entry(name="x" * 256), "name is 256 characters long, 255 are allowed"),
-        (entry(description="x" * 1025), "description is 1025 characters long, 1024 are allowed"),
-        (entry(tags=["a", "a"]), "tags holds a tag twice"),
+        (entry(name="x" * 256), "name is 256 characters long, but at most 255 are allowed"),
+        (entry(description="x" * 1025), "description is 1025 characters long, but at most 1024 are allowed"),
+        (entry(tags=["a", "a"]), "tags contains a tag twice"),
         (entry(tags="a"), "tags: "),
         (entry(dataFreshness="yesterday"), "dataFreshness: 'yesterday' is not an instant"),
         (entry(dataStoreInfo={"id": "other"}), "dataStoreInfo names another data store"),
@@ -85,9 +85,9 @@ def test_what_is_no_list_is_refused(entries: Any) -> None:
         (entry(properties={"share": math.nan}), "properties holds NaN or infinity"),
         (entry(properties={"a": [{"b": 2**64}]}), "properties holds an integer of more than 64 bits"),
         (entry(properties={"\ud800": 1}), "properties holds half of a surrogate pair"),
-        (entry(name="\ud800"), "name holds half of a surrogate pair, which is no text"),
-        ("orders", "entry 1: a data asset is an object (dict), not str"),
-        (None, "entry 1: a data asset is an object (dict), not NoneType"),
+        (entry(name="\ud800"), "name contains half of a surrogate pair, which is not valid text"),
+        ("orders", "entry 1: a data asset must be an object (dict), not str"),
+        (None, "entry 1: a data asset must be an object (dict), not NoneType"),
     ],
 )
 def test_a_mistake_is_named_with_its_entry(wrong: Any, message: str) -> None:
@@ -122,7 +122,7 @@ def test_mistakes_of_several_entries_are_reported_together() -> None:
 
     assert text.startswith("3 of 4 desired data assets are invalid")
     assert "entry 0 ('a'): unknown field 'nmae'" in text
-    assert "entry 2 ('c'): tags holds a tag twice" in text
+    assert "entry 2 ('c'): tags contains a tag twice" in text
     assert "entry 3 ('a'): entry 0 has the same technicalName" in text
 
 

@@ -99,7 +99,7 @@ def test_damaged_file_is_started_again_slowly(
     damage(state)
 
     assert _is_paced(open_again(), key)
-    assert caplog.messages == [f"{state} was damaged or deleted: pacing requests for 60 s."]
+    assert caplog.messages == [f"{state} was damaged or deleted: requests are evenly spaced for 60 s."]
     assert state.stat().st_size == size
 
 

@@ -83,7 +83,7 @@ def test_a_little_less_than_the_limit_is_used(limits: RateLimits, tier: Tier, qu
     ],
 )
 def test_impossible_limits_are_refused_by_name(name: str, limits: dict) -> None:
-    with pytest.raises(QlikConfigurationError, match=f"^{name} is "):
+    with pytest.raises(QlikConfigurationError, match=f"^{name} must be "):
         RateLimits(**limits)
 
 
@@ -152,7 +152,7 @@ def test_error_of_a_request_that_was_held_back_says_so(used_up: RateLimiter) -> 
         used_up.acquire(Tier.TWO, max_wait=60.0)
 
     assert str(caught.value) == (
-        "The request was not sent: the quota of tier 2 of tenant.eu.qlikcloud.com is used up, and the wait "
+        "The request was not sent: the tier 2 quota of tenant.eu.qlikcloud.com is used up, and the wait "
         "of about 101.0 s is not allowed. "
         "Try again after that time, or allow a longer wait with max_rate_limit_wait."
     )
@@ -167,7 +167,7 @@ def test_wait_as_long_as_allowed_succeeds(used_up: RateLimiter) -> None:
 def test_wait_that_grows_too_long_is_given_up(world: World, used_up: RateLimiter) -> None:
     world.on_sleep = lambda: used_up.penalize(Tier.TWO, 500.0)
 
-    with pytest.raises(QlikRateLimitError, match="answered 429 to requests of tier 2"):
+    with pytest.raises(QlikRateLimitError, match="answered 429 to tier 2 requests"):
         used_up.acquire(Tier.TWO, max_wait=200.0)
 
     assert len(world.slept) == 1
@@ -235,10 +235,10 @@ def test_each_wait_is_logged_once_with_its_reason(
 
     assert len(caplog.messages) == 2
     assert caplog.messages[0] == (
-        "Waiting about 101.0 s: the quota of tier 2 of tenant.eu.qlikcloud.com is used up."
+        "Waiting about 101.0 s: the tier 2 quota of tenant.eu.qlikcloud.com is used up."
     )
     assert caplog.messages[1].endswith(
-        " s: Qlik Cloud answered 429 to requests of tier 1 to tenant.eu.qlikcloud.com."
+        " s: Qlik Cloud answered 429 to tier 1 requests to tenant.eu.qlikcloud.com."
     )
 
 

@@ -129,14 +129,17 @@ def test_wrong_password_is_unavailable(own_redis_server, key: str) -> None:
     own_redis_server.client.config_set("requirepass", "right")
     store = RedisStore(own_redis_server.url.replace("//", "//:s3cret@"))
 
-    with pytest.raises(StateUnavailableError, match="it refuses the credentials") as caught:
+    with pytest.raises(StateUnavailableError, match="it rejects the credentials") as caught:
         store.ask(key, QUOTA, 0, EVER)
     assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("greeting", "reason"),
-    [(b"SSH-2.0-OpenSSH_9.2\r\n", "what answers is no Redis"), (b"", "it may be no Redis, or one with TLS")],
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "the server that answers is not Redis"),
+        (b"", "it may not be Redis, or may expect TLS"),
+    ],
 )
 def test_server_that_is_no_redis_is_named(greeting: bytes, reason: str, key: str) -> None:
     def greet() -> None:
@@ -193,7 +196,7 @@ def test_a_client_goes_on_whatever_answers_in_the_place_of_redis(
         listener.shutdown(socket.SHUT_RDWR)
         thread.join()
 
-    assert f"{store} cannot be used: what answers is no Redis" in caplog.text
+    assert f"{store} cannot be used: the server that answers is not Redis" in caplog.text
 
 
 @pytest.mark.parametrize(
