@@ -1,7 +1,6 @@
 """A client for the data assets of Qlik Cloud; usable without Airflow.
 
-Names are loaded on first use: a DAG file that names operators must not load an HTTP library each time that it
-is parsed.
+Names are loaded on first use, so that a DAG file does not load an HTTP library each time it is parsed.
 
 >>> from airflow_provider_qlik_assets.client import ApiKey, QlikCloudClient
 >>> client = QlikCloudClient("https://your-tenant.eu.qlikcloud.com", auth=ApiKey("..."))

@@ -1,6 +1,6 @@
-"""Read answers, however large, packed or broken: in bounded memory, as JSON or an error that says why.
+"""Read answers in bounded memory, however large or broken: as JSON, or an error that says why not.
 
-Bodies are unpacked here and not by the HTTP library, of which some versions unpack without bounds.
+Bodies are decompressed here and not by the HTTP library, because some of its versions have no size limit.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from airflow_provider_qlik_assets.client.errors import ErrorDetail, QlikResponse
 from airflow_provider_qlik_assets.client.retry import Failure, parse_retry_after
 from airflow_provider_qlik_assets.client.sent_secrets import hide_secrets
 
-# What a page of 100 data assets needs, several times over.
+# Several times what a page of 100 data assets needs.
 _LARGEST_ANSWER_BYTES = 8 * 1024 * 1024
 _LARGEST_ERROR_BYTES = 64 * 1024
 _MOST_ERRORS = 10
 _CHUNK_BYTES = 64 * 1024
 _ERROR_KEYS = ("code", "title", "detail")
-# What is shown of an answer that may hold a secret.
+# The parts that may be shown of an answer that may contain a secret.
 _CODE = re.compile(r"[A-Za-z]{2,20}-[0-9]{1,5}|[a-z]{2,20}(_[a-z]{2,20}){1,3}")
 _TRACE_ID = re.compile(r"[0-9a-f-]{16,36}")
 _CONTENT_TYPE = re.compile(r"(application|text)/[a-z0-9.+-]{1,40}")
 _CHECK_HOST = "Check that the host of the connection is the tenant's own, and any proxy in between."
 _AS_GZIP = 16 + zlib.MAX_WBITS
 
-# The only encoding that is unpacked.
+# The only encoding that is decompressed.
 ACCEPT_ENCODING = "gzip"
 
-# Returns what may be shown of a text of an answer, given its longest length.
+# Returns what may be shown of a text from an answer, up to a given length.
 Quote = Callable[[str, int], str]
 
 
 def quote_nothing(text: str, limit: int) -> str:  # noqa: ARG001 - as shorten
-    """Return what may be shown of an answer that may hold a secret, such as an access token."""
+    """Return what may be shown of an answer that may contain a secret, such as an access token."""
     return f"{len(text)} characters, not shown" if text else ""
 
 
@@ -50,10 +50,11 @@ def quote_nothing(text: str, limit: int) -> str:  # noqa: ARG001 - as shorten
 class AttemptFailedError(Exception):
     """An attempt that failed.
 
-    :param failure: what decides whether it is repeated.
-    :param error: what to raise if it is not.
+    :param failure: decides whether the request is repeated.
+    :param error: the error to raise if it is not.
     :param refused: the request, if Qlik Cloud refused it.
-    :param connection_is_sound: whether a whole answer of Qlik Cloud's said so.
+    :param connection_is_sound: whether the complete answer came from Qlik Cloud, so that the connection can
+        be reused.
     """
 
     failure: Failure
@@ -64,10 +65,10 @@ class AttemptFailedError(Exception):
 
 @dataclass(frozen=True)
 class Content:
-    """The unpacked body of an answer.
+    """The decompressed body of an answer.
 
     :param data: its bytes.
-    :param is_whole: whether these are all; the rest of a long error body is not read.
+    :param is_whole: whether it is complete; the rest of a long error body is not read.
     """
 
     data: bytes
@@ -75,18 +76,18 @@ class Content:
 
 
 def is_success(response: requests.Response) -> bool:
-    """Return whether a request was carried out: only 2xx says so."""
+    """Return whether a request was carried out; only 2xx means that."""
     return 200 <= response.status_code < 300
 
 
 def read_content(response: requests.Response, shown: str, quote: Quote = shorten) -> Content:
-    """Read and unpack a body: 8 MiB at most, 64 KiB of what is no success.
+    """Read and decompress a body: at most 8 MiB, or 64 KiB if the request failed.
 
-    :param response: an answer whose body was not read yet.
-    :param shown: what was tried, for messages.
+    :param response: an answer whose body has not been read yet.
+    :param shown: method and URL, for messages.
     :param quote: :func:`.shorten` or :func:`quote_nothing`.
-    :raises QlikResponseError: if a success has a longer body, or another encoding than was asked for.
-    :raises urllib3.exceptions.HTTPError: if it is cut short or garbled.
+    :raises QlikResponseError: if a success has a longer body, or an encoding that was not requested.
+    :raises urllib3.exceptions.HTTPError: if the body is truncated or garbled.
     """
     limit = _LARGEST_ANSWER_BYTES if is_success(response) else _LARGEST_ERROR_BYTES
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
@@ -141,12 +142,12 @@ def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
 def read_answer(
     method: str, url: str, response: requests.Response, content: Content, quote: Quote = shorten
 ) -> Any:
-    """Return the JSON of a success, or raise what anything else means.
+    """Return the JSON of a success; raise the error that any other answer means.
 
     :param quote: :func:`.shorten` or :func:`quote_nothing`.
     :return: the parsed body; ``None`` if it is empty.
-    :raises AttemptFailedError: if Qlik Cloud refused the request, or its answer is no JSON.
-    :raises QlikResponseError: if the answer is none of Qlik Cloud's.
+    :raises AttemptFailedError: if Qlik Cloud rejected the request, or its answer is not JSON.
+    :raises QlikResponseError: if the answer does not come from Qlik Cloud.
     """
     status = response.status_code
     if status >= 400:
@@ -177,7 +178,7 @@ def read_answer(
     except (json.JSONDecodeError, UnicodeDecodeError):
         unreadable = _unexpected(f"{method} {url}", status, content_type, content.data, quote)
         raise AttemptFailedError(Failure("the answer was truncated or garbled"), unreadable) from None
-    except ValueError as error:  # another attempt would be answered the same
+    except ValueError as error:  # another attempt would get the same answer
         raise QlikResponseError(
             f"{method} {url} answered {status} with JSON that was rejected: {shorten(str(error))}. Check "
             "that the host is the tenant's own. If the data assets are large, read fewer fields with "
@@ -187,7 +188,7 @@ def read_answer(
 
 
 def is_framed_plainly(response: requests.Response) -> bool:
-    """Return whether there is no doubt where an answer ends, so that the next one can begin there."""
+    """Return whether it is certain where an answer ends, so that the connection can be reused."""
     lengths = response.headers.get("Content-Length", "0").split(",")
     if "Transfer-Encoding" in response.headers:
         return "Content-Length" not in response.headers
@@ -195,7 +196,7 @@ def is_framed_plainly(response: requests.Response) -> bool:
 
 
 def _parse_error_body(content: bytes, quote: Quote) -> tuple[list[ErrorDetail], str | None, bool]:
-    """Return the errors and the trace id of an error body, and whether it may be one of Qlik Cloud."""
+    """Return the errors and the trace id of an error body, and whether it may be from Qlik Cloud."""
     try:
         document = parse_json(content)
         errors = [
@@ -205,7 +206,7 @@ def _parse_error_body(content: bytes, quote: Quote) -> tuple[list[ErrorDetail], 
         trace_id = document.get("traceId")
         trace_id = shorten(trace_id, 100) if isinstance(trace_id, str) else None
         if quote is quote_nothing:
-            codes = [error.code for error in errors] or [str(document.get("error"))]  # as OAuth has it
+            codes = [error.code for error in errors] or [str(document.get("error"))]  # the field of OAuth
             errors = [ErrorDetail(code) for code in codes if _CODE.fullmatch(code)]
             trace_id = trace_id if _TRACE_ID.fullmatch(trace_id or "") else None
         return errors, trace_id, True

@@ -1,6 +1,6 @@
-"""Credentials for Qlik Cloud, and the authentication of requests with them.
+"""Credentials for Qlik Cloud, and authentication with them.
 
-Credentials are frozen values without secrets in their ``repr``. A client turns them into an
+Credentials are frozen values whose ``repr`` shows no secrets. A client turns them into an
 :class:`Authenticator` (a ``requests`` ``AuthBase``) for its tenant.
 """
 
@@ -33,11 +33,11 @@ _SHORTEST_RSA_KEY_BITS = 2048
 
 
 class Authenticator(AuthBase):
-    """Add a bearer token to requests; get another one when it was refused."""
+    """Add a bearer token to requests; get a new one when it is rejected."""
 
     @abstractmethod
     def token(self, *, refused: str | None = None) -> str:
-        """Return the token to send, another one than ``refused`` where there is another."""
+        """Return the token to send; not ``refused``, if another one can be had."""
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Authenticate a request."""
@@ -47,7 +47,7 @@ class Authenticator(AuthBase):
         return request
 
     def renew(self, refused: PreparedRequest) -> bool:
-        """Replace the token of a refused request; return whether there is another one now."""
+        """Replace the token of a rejected request; return whether there is a new one."""
         old = refused.headers["Authorization"].removeprefix("Bearer ")
         return self.token(refused=old) != old
 
@@ -57,7 +57,7 @@ class Credentials(Protocol):
 
     @property
     def identity(self) -> str:
-        """Digest that names the user whose rate limit is used; never the secret itself."""
+        """Digest that identifies the user whose rate limit is used; never the secret itself."""
 
     def authenticator(self, base_url: str, request_token: Callable[[dict[str, Any]], Any]) -> Authenticator:
         """Return the authentication for a tenant.
@@ -71,7 +71,7 @@ class _FixedToken(Authenticator):
     def __init__(self, token: str) -> None:
         self._token = token
 
-    def token(self, *, refused: str | None = None) -> str:  # noqa: ARG002 - there is no other one
+    def token(self, *, refused: str | None = None) -> str:  # noqa: ARG002 - there is only one
         return self._token
 
 
@@ -85,10 +85,10 @@ class _OAuthToken(Authenticator):
 
 @dataclass(frozen=True)
 class ApiKey:
-    """An API key, or another bearer token that lives as long as the client.
+    """An API key, or another bearer token that stays valid as long as the client is used.
 
     :param api_key: the key as Qlik Cloud showed it.
-    :raises QlikConfigurationError: if it cannot be a key.
+    :raises QlikConfigurationError: if it is not a possible key.
     """
 
     api_key: str = field(repr=False)
@@ -111,7 +111,7 @@ class ApiKey:
 
 
 class _OAuthClient(ABC):
-    """What the two kinds of OAuth machine-to-machine clients have in common."""
+    """The common base of the two kinds of OAuth machine-to-machine clients."""
 
     client_id: str
     scope: str | None
@@ -142,16 +142,16 @@ class _OAuthClient(ABC):
     @property
     @abstractmethod
     def _secret(self) -> str:
-        """Return what a token is shared by: other credentials must not get it."""
+        """Return what identifies the credentials: a token is only shared between equal ones."""
 
     @property
     @abstractmethod
     def _advice(self) -> str:
-        """Return the next step when Qlik Cloud refuses the credentials."""
+        """Return the next step when Qlik Cloud rejects the credentials."""
 
     @abstractmethod
     def _proof(self, token_url: str) -> dict[str, str]:
-        """Return the members of the token request that prove who asks."""
+        """Return the members of the token request that prove the client's identity."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class OAuthClientSecret(_OAuthClient):
 
     :param client_id: id of the OAuth client.
     :param client_secret: its secret.
-    :param scope: space-separated scopes to ask for; ``None`` asks for the client's own.
+    :param scope: space-separated scopes to request; ``None`` requests the client's own.
     :param on_new_token: called with each new access token, to mask it in logs.
     """
 
@@ -189,7 +189,7 @@ class OAuthPrivateKey(_OAuthClient):
     :param client_id: id of the OAuth client.
     :param private_key_pem: unencrypted PEM: RSA of 2048 bits or more (signs with RS256) or EC P-384 (ES384).
     :param key_id: id under which the public key is registered (``kid``).
-    :param scope: space-separated scopes to ask for; ``None`` asks for the client's own.
+    :param scope: space-separated scopes to request; ``None`` requests the client's own.
     :param on_new_token: called with each new access token, to mask it in logs.
     """
 
@@ -208,7 +208,7 @@ class OAuthPrivateKey(_OAuthClient):
         return "Check the OAuth client id, the key id, and that the public key is registered for the client."
 
     def _proof(self, token_url: str) -> dict[str, str]:
-        import jwt  # noqa: PLC0415 - loads the cryptography library, which few connections need
+        import jwt  # noqa: PLC0415 - it loads the cryptography library, which few connections need
 
         key, algorithm = _load_private_key(self.private_key_pem)
         now = int(time.time())
@@ -228,7 +228,7 @@ class OAuthPrivateKey(_OAuthClient):
 def _load_private_key(pem: str) -> tuple[Any, str]:
     """Return a private key and the algorithm to sign with.
 
-    :raises QlikConfigurationError: if Qlik Cloud could not accept it.
+    :raises QlikConfigurationError: if Qlik Cloud would not accept it.
     """
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - see _proof
     from cryptography.hazmat.primitives.asymmetric import ec, rsa  # noqa: PLC0415 - see _proof
@@ -256,7 +256,7 @@ def _load_private_key(pem: str) -> tuple[Any, str]:
 
 
 def _subject(token: str) -> str | None:
-    """Return the user that a JWT names, unverified; ``None`` if the token is no JWT."""
+    """Return the user that a JWT names, unverified; ``None`` if the token is not a JWT."""
     try:
         payload = token.split(".")[1]
         subject = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["sub"]

@@ -1,4 +1,4 @@
-"""The address of a tenant, checked so that credentials cannot go astray."""
+"""The address of a tenant, checked so that credentials are only sent to the right host."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def parse_base_url(host: str) -> str:
     """Return the base URL of a tenant, such as ``https://your-tenant.eu.qlikcloud.com``.
 
     :param host: host name with or without scheme and port.
-    :raises QlikConfigurationError: if it holds anything else, or plain HTTP is asked of another machine.
+    :raises QlikConfigurationError: if it contains anything else, or uses plain HTTP with another machine.
     """
     text = host.strip()
     if not text:
@@ -28,7 +28,7 @@ def parse_base_url(host: str) -> str:
     try:
         parts = urlsplit(text if "://" in text else f"https://{text}")
         name, port = parts.hostname, parts.port
-    except ValueError:  # which repeats the host, and so a password in it
+    except ValueError:  # it quotes the host, which may contain a password
         raise QlikConfigurationError(no_host_name) from None
     if parts.username is not None or parts.password is not None or "@" in parts.netloc:
         raise QlikConfigurationError(

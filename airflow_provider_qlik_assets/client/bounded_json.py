@@ -1,4 +1,4 @@
-"""Parse JSON that somebody else wrote, so that it can neither exhaust stack or memory nor take long."""
+"""Parse untrusted JSON with bounds on stack, memory and time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from itertools import accumulate
 from typing import Any, NoReturn
 
-# Of a page of 100 data assets, 2,500 each; of a file, ten thousand entries with a dozen fields.
+# For a page of 100 data assets, 2,500 values each; for a file, ten thousand entries with a dozen fields.
 MOST_VALUES = 250_000
 _BRACKETS = b"[{]}"
 _SEPARATORS = b",:"
@@ -18,20 +18,20 @@ _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
 class TooLargeError(ValueError):
-    """The arrays and objects are nested too deep, or hold too many values."""
+    """The arrays and objects are nested too deeply, or contain too many values."""
 
 
 def parse_json(content: bytes, *, deepest: int = 100, as_written: bool = False, **options: Any) -> Any:
     """Return the value of a JSON text in UTF-8.
 
-    :param content: the text; its size is the caller's to bound.
-    :param deepest: how deep arrays and objects may be nested.
-    :param as_written: whether integers and texts that no XCom can hold are kept as they are.
+    :param content: the text; the caller limits its size.
+    :param deepest: how many levels deep arrays and objects may be nested.
+    :param as_written: whether to keep integers and texts that an XCom cannot hold.
     :param options: passed on to :func:`json.loads`.
-    :return: numbers and texts as an XCom can hold them: an integer of more than 64 bits is a float, and half
-        of a surrogate pair the replacement character.
-    :raises TooLargeError: if they are nested deeper, or there are more than 250,000 values, names included;
-        found out before anything is parsed, in linear time.
+    :return: the value, with numbers and texts that an XCom can hold: an integer of more than 64 bits becomes
+        a float, and half of a surrogate pair becomes the replacement character.
+    :raises TooLargeError: if the text is nested deeper, or has more than 250,000 values, names included. This
+        is checked in linear time, before anything is parsed.
     :raises ValueError: if it is not JSON, or a number is too large for a float.
     """
     without_escapes = content.replace(b"\\\\", b"").replace(b'\\"', b"")
@@ -41,7 +41,7 @@ def parse_json(content: bytes, *, deepest: int = 100, as_written: bool = False, 
         raise TooLargeError(f"it holds more than {MOST_VALUES:,} values")
     steps = map(_STEPS.__getitem__, marks.translate(None, _SEPARATORS))
     if max(accumulate(steps), default=0) > deepest:
-        raise TooLargeError(f"it is nested more than {deepest} levels deep")
+        raise TooLargeError(f"it is nested more than {deepest} deep")
     value = json.loads(
         content.decode("utf-8-sig"),
         parse_int=int if as_written else _parse_int,
@@ -58,7 +58,7 @@ def has_64_bits(number: int) -> bool:
 
 
 def is_unicode(text: str) -> bool:
-    """Return whether a text has no half of a surrogate pair, so that an XCom can hold it."""
+    """Return whether an XCom can hold a text, which must not contain half of a surrogate pair."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -67,7 +67,7 @@ def is_unicode(text: str) -> bool:
 
 
 def _marks(without_escapes: bytes) -> bytes:
-    """Return what separates and encloses values, without what is inside of texts."""
+    """Return the characters that separate and enclose values, without those inside of texts."""
     outside_of_texts = b"".join(without_escapes.split(b'"')[::2])
     return outside_of_texts.translate(None, _OTHERS)
 

@@ -1,6 +1,6 @@
-"""The client of one Qlik Cloud tenant: the data-assets endpoints, typed and safe to repeat.
+"""The client of one Qlik Cloud tenant: the data-assets endpoints, typed and with safe retries.
 
-Sources: the ``data-assets`` API, and of the ``data-stores`` API the listing of a store's assets.
+Sources: the ``data-assets`` API, and the listing of a store's data assets in the ``data-stores`` API.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ ASSETS_PATH = "/api/v1/data-assets"
 STORES_PATH = "/api/v1/data-stores"
 ME_PATH = "/api/v1/users/me"
 
-# How tenants may refuse a stale version or a failed test.
+# How a tenant may reject a stale version or a failed test.
 _REFUSED = (QlikConflictError, QlikBadRequestError)
 
 _SET_BY_EACH_WRITE = frozenset(map(to_camel, SET_BY_EACH_WRITE))
@@ -70,24 +70,24 @@ DEFAULT_TIMEOUT = (10.0, 60.0)
 class QlikCloudClient:
     """Talk to one tenant as one user.
 
-    Threads may share a client; after a fork, each process makes its own connections. Nothing is sent before
+    Threads may share a client. After a fork, each process opens its own connections. Nothing is sent before
     the first call.
 
     :param base_url: the tenant, such as ``https://your-tenant.eu.qlikcloud.com``.
     :param auth: :class:`~.auth.ApiKey`, :class:`~.auth.OAuthClientSecret` or :class:`~.auth.OAuthPrivateKey`.
     :param timeout: seconds to connect, and seconds from sending a request to the last byte of its answer.
-    :param verify: whether to verify TLS certificates, or the path of a CA bundle to verify them with.
-    :param proxies: proxy URL by scheme; ``None`` takes them from the environment. Not for http://.
+    :param verify: whether to verify TLS certificates, or the path of the CA bundle to use.
+    :param proxies: proxy URL by scheme; ``None`` uses the environment. Ignored for http://.
     :param retry: how often and how long failed requests are repeated.
     :param rate_limits: the user's rate limits.
     :param rate_limit_store: the store that shares the limits with other processes and hosts, or its URL;
-        ``None`` is a directory of the user's own on this host.
-    :param max_rate_limit_wait: seconds that one request may wait for its place in the rate limit.
+        ``None`` is the user's own directory on this host.
+    :param max_rate_limit_wait: seconds that one request may wait for the rate limit.
     :param user_agent: appended to the ``User-Agent``.
-    :param sleep: waits for some seconds, before a repetition or for the rate limit. :meth:`stop` ends only
-        waits of the default.
-    :param stop_flag: what :meth:`stop` sets; ``None`` makes a new one.
-    :raises QlikConfigurationError: if a setting cannot work.
+    :param sleep: waits for some seconds, before a retry or for the rate limit. :meth:`stop` only ends waits
+        of the default.
+    :param stop_flag: the flag that :meth:`stop` sets; ``None`` creates a new one.
+    :raises QlikConfigurationError: if a setting is invalid.
     """
 
     def __init__(
@@ -156,34 +156,34 @@ class QlikCloudClient:
             connected[1].close()
 
     def stop(self) -> None:
-        """End all work of this client and of its copies, for good; callable from a signal handler.
+        """End all work of this client and its copies for good; may be called from a signal handler.
 
-        No further request is sent, reads included, and every wait ends: the calls under way raise
-        :class:`~.errors.QlikStoppedError`. Requests under way come to their end.
+        No further request is sent, not even a read, and every wait ends. The calls in progress raise
+        :class:`~.errors.QlikStoppedError`. Requests in progress are completed.
         """
         self.stop_flag.set()
 
     def sleep(self, seconds: float) -> None:
         """Wait for some seconds.
 
-        :raises QlikStoppedError: the client was stopped.
+        :raises QlikStoppedError: if the client was stopped.
         """
         self.stop_flag.sleep(seconds, self._arguments["sleep"])
 
     def with_options(self, **options: Any) -> Self:
-        """Return a client of the same user and quota with other options; it has to be closed, too.
+        """Return a client of the same user and quota with other options; close it, too.
 
-        :meth:`stop` of one stops the other, unless it is given a ``stop_flag`` of its own.
+        :meth:`stop` of one stops the other, unless the new client gets its own ``stop_flag``.
 
-        :param options: arguments of the constructor to replace, such as ``max_rate_limit_wait``.
+        :param options: constructor arguments to replace, such as ``max_rate_limit_wait``.
         """
         client = type(self)(self.base_url, self._credentials, **{**self._arguments, **options})
-        # Before threads share it: each would make a transport of its own.
+        # Before threads share it, because each of them would create its own transport.
         client._connect()
         return client
 
     def rate_limit_wait(self, tier: Tier, requests: int = 1) -> float:
-        """Return about how many seconds some requests that are sent now have to wait for the rate limit.
+        """Return about how many seconds requests sent now would wait for the rate limit.
 
         :param tier: tier of the requests.
         :param requests: how many; the wait is that of the last one.
@@ -196,13 +196,13 @@ class QlikCloudClient:
         """Create a data asset (``POST /api/v1/data-assets``).
 
         The hook's method of this name sends the same request. It is never repeated when its outcome is
-        unknown, since that could create a second one: see
-        :func:`~airflow_provider_qlik_assets.catalog.upsert.upsert_data_asset` for that.
+        unknown, because that could create a duplicate. Use
+        :func:`~airflow_provider_qlik_assets.catalog.upsert.upsert_data_asset` to create one safely.
 
         :param asset: with ``technical_name`` and ``app_type``, without ``id`` and ``version``.
         :return: the new data asset.
-        :raises QlikValidationError: if a value is missing or not allowed; nothing was sent.
-        :raises QlikConflictError: if the tenant has such a data asset already.
+        :raises QlikValidationError: if a value is missing or invalid; nothing was sent.
+        :raises QlikConflictError: if the tenant already has such a data asset.
         :raises QlikCloudError: see :mod:`~airflow_provider_qlik_assets.client.errors`.
         """
         body = _required(DataAsset.parse(asset), "technicalName", "appType")
@@ -221,7 +221,7 @@ class QlikCloudClient:
 
         :param data_asset_id: id of the data asset.
         :param projections: API names of the fields to return, ``id`` always among them; ``None`` returns all.
-        :raises QlikNotFoundError: if there is none, or the user may not see it.
+        :raises QlikNotFoundError: if it does not exist, or the user may not see it.
         """
         path = _asset_path(data_asset_id)
         params = {"projections": with_id(projections)} if projections else None
@@ -231,14 +231,14 @@ class QlikCloudClient:
         return found
 
     def update_data_asset(self, data_asset_id: str, asset: DataAsset | Mapping[str, Any]) -> DataAsset:
-        """Replace a data asset (``PUT /api/v1/data-assets/{id}``); fields that are not given are cleared.
+        """Replace a data asset (``PUT /api/v1/data-assets/{id}``); missing fields are cleared.
 
         The hook's method of this name sends the same request.
 
         :param data_asset_id: id of the data asset.
-        :param asset: with ``technical_name``, ``app_type`` and the ``version`` that the change is based on.
+        :param asset: with ``technical_name``, ``app_type``, and the ``version`` that the change is based on.
         :return: the updated data asset.
-        :raises QlikConflictError: if the data asset has another version meanwhile.
+        :raises QlikConflictError: if the data asset has another version by now.
         """
         path = _asset_path(data_asset_id)
         body = _required(DataAsset.parse(asset), "technicalName", "appType", "version")
@@ -264,18 +264,19 @@ class QlikCloudClient:
     ) -> DataAsset:
         """Send one JSON Patch (``PATCH /api/v1/data-assets/{id}``).
 
-        The hook's method of this name is another one, which reads first and writes only what differs:
+        The hook's method of the same name differs: it reads first and only writes what has changed, see
         :func:`~airflow_provider_qlik_assets.catalog.patch.patch_data_asset`.
 
-        Repeated when its outcome is unknown only if that is the same as doing it once: because all operations
-        are idempotent, or because the first one is a ``test`` of ``/version``.
+        When its outcome is unknown, it is only repeated if all operations are idempotent, or if the first one
+        is a ``test`` of ``/version``.
 
         :param data_asset_id: id of the data asset.
         :param operations: RFC 6902 operations.
-        :param current: the data asset on which the operations are based, if they ``test`` its version. An
-            answer without the new document is then not followed by a read.
-        :return: the data asset afterwards. If the answer did not hold it, it is read again, or is ``current``
-            with the operations applied, without the version and the last modification, which only Qlik knows.
+        :param current: the data asset that the operations are based on, if they ``test`` its version. If the
+            answer does not contain the new document, it is then not read again.
+        :return: the data asset after the change. If the answer does not contain it, it is read again, or it
+            is ``current`` with the operations applied, without the version and the last modification, which
+            only Qlik knows.
         :raises QlikValidationError: if an operation is malformed; nothing was sent.
         :raises QlikConflictError: if a ``test`` failed.
         """
@@ -301,13 +302,13 @@ class QlikCloudClient:
         return answer.document or self.get_data_asset(data_asset_id)
 
     def delete_data_assets(self, data_asset_ids: Iterable[str]) -> None:
-        """Send one deletion, with all that belongs to the data assets (``DELETE /api/v1/data-assets``).
+        """Delete data assets and everything in them with one request (``DELETE /api/v1/data-assets``).
 
-        The hook's method of this name is another one, which takes any number and has guards:
+        The hook's method of the same name differs: it accepts any number of ids and has guards, see
         :func:`~airflow_provider_qlik_assets.catalog.deletion.delete_data_assets`.
 
-        :param data_asset_ids: at most 100 different ids, which Qlik Cloud takes in one request.
-        :raises QlikNotFoundError: if the tenant refused the batch because one of them does not exist.
+        :param data_asset_ids: 1 to 100 different ids; Qlik Cloud accepts no more in one request.
+        :raises QlikNotFoundError: if the tenant rejected the batch because one of them does not exist.
         """
         ids = list(data_asset_ids)
         for data_asset_id in ids:
@@ -319,12 +320,12 @@ class QlikCloudClient:
         except QlikNotFoundError as missing:
             if not missing.repeated:
                 raise
-            # An earlier attempt may have deleted them; then the tenant may refuse the whole batch.
+            # An earlier attempt may have deleted them, and the tenant may then reject the whole batch.
             if left := self.existing_ids(ids):
                 self._send("DELETE", ASSETS_PATH, body={"ids": left})
 
     def existing_ids(self, data_asset_ids: Iterable[str]) -> list[str]:
-        """Return those of some ids that name an existing data asset, with one read each."""
+        """Return the ids whose data asset exists, with one read for each id."""
         existing = []
         for data_asset_id in data_asset_ids:
             with contextlib.suppress(QlikNotFoundError):
@@ -338,15 +339,16 @@ class QlikCloudClient:
         projections: Sequence[str] | None = None,
         sort: Sequence[str] | None = None,
     ) -> Iterator[DataAsset]:
-        """Iterate over all data assets of some data stores (``GET /api/v1/data-stores/{ids}/data-assets``).
+        """Iterate over all data assets of data stores (``GET /api/v1/data-stores/{ids}/data-assets``).
 
-        No asset comes twice, and none that exists all the while is left out, although others are created and
-        deleted meanwhile (see :mod:`~airflow_provider_qlik_assets.client.paging`).
+        No data asset is returned twice, and none that exists during the whole listing is missing, even if
+        others are created and deleted at the same time (see
+        :mod:`~airflow_provider_qlik_assets.client.paging`).
 
         :param data_store_ids: an id, several ids, or ``"*"`` for all stores.
         :param projections: API names of the fields to return, ``id`` always among them; ``None`` returns all.
-        :param sort: API names of fields to sort by, with a leading ``-`` to sort descending; ``None`` leaves
-            the order open.
+        :param sort: API names of fields to sort by, with a leading ``-`` for descending order; ``None`` for
+            no particular order.
         """
         read_page = self._page_reader(data_store_ids, projections)
         return listing(read_page, sort=comma_separated("sort", sort) if sort else None)
@@ -359,9 +361,9 @@ class QlikCloudClient:
         projections: Sequence[str] | None = None,
         sort: Sequence[str] | None = None,
     ) -> Page:
-        """Return one page of up to 100 data assets, as it is at that moment.
+        """Return one page of up to 100 data assets, as it is at this moment.
 
-        For who knows how to deal with pages that shift between two readings; all others use
+        Use it only if you handle pages that shift between two reads yourself. Otherwise use
         :meth:`list_data_assets`, which takes the same arguments.
 
         :param number: number of the page, from 0.
@@ -410,7 +412,7 @@ class QlikCloudClient:
         return transport.send(Request(method, path, **options), authenticator)
 
     def _connect(self) -> tuple[Transport, Authenticator]:
-        """Return this process's transport: sockets and locks must not be shared with a parent process."""
+        """Return the transport of this process: sockets and locks must not be shared with a parent."""
         connected = self._connected
         if connected is None or connected[0] != os.getpid():
             options = {name: self._arguments[name] for name in _TRANSPORT_OPTIONS}
@@ -425,7 +427,7 @@ class QlikCloudClient:
         return connected[1], connected[2]
 
     def _after_own_change(self, refused: QlikApiError, data_asset_id: str) -> DataAsset | None:
-        """Return the data asset if a refusal may be due to this client's own earlier attempt."""
+        """Return the data asset if this client's own earlier attempt may have caused the rejection."""
         return self.get_data_asset(data_asset_id) if refused.repeated else None
 
 
@@ -442,5 +444,5 @@ def _required(asset: DataAsset, *fields: str) -> dict[str, Any]:
 
 
 def _written(path: str, data_asset_id: str) -> Callable[[Any], DataAsset | None]:
-    """Return what parses the answer of a write, which may be empty (204)."""
+    """Return a parser for the answer to a write, which may be empty (204)."""
     return lambda document: None if document is None else parse_written(path, data_asset_id, document)

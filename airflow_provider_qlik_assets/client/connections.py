@@ -1,8 +1,8 @@
 """HTTP connections whose answers have a deadline.
 
-A socket's read time-out starts anew with every byte, so a server that sends one byte now and then could hold
-a caller for ever. Here a watchdog shuts the socket down when the whole answer has taken too long. A line of
-an answer, such as the length of a chunk, is bounded, too: older versions of urllib3 read it whole.
+A socket's read time-out restarts with every byte, so a server that sends a byte now and then could block a
+caller indefinitely. Here a watchdog shuts the socket down when the whole answer takes too long. The length of
+a line, such as the size of a chunk, is limited as well, because older versions of urllib3 read it whole.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ watch_urllib3(lambda: getattr(_current, "deadline", None) is not None)
 class AnswerDeadline:
     """Bound the time from sending a request to the last byte of its answer.
 
-    Use it as a context manager around the exchange, in the thread that makes it. Unless the exchange sets
-    ``connection_is_sound``, the connection is closed at the end: what still comes on it would be taken for
-    the answer of another request.
+    Use it as a context manager around the exchange, in the same thread. Unless the exchange sets
+    ``connection_is_sound``, the connection is closed at the end, because late data on it would be mistaken
+    for the answer to another request.
 
     :param seconds: time until the connection is shut down.
     """
@@ -68,11 +68,11 @@ class AnswerDeadline:
         _watchdog.forget(self)
 
     def use(self, connection: Any) -> None:
-        """Take note of the connection that the request is sent on."""
+        """Record the connection that the request is sent on."""
         self._connection = connection
 
     def holds(self, connection: Any, give_back: Callable[[], None]) -> bool:
-        """Return whether to leave it to this exchange to give its connection back to the pool."""
+        """Return whether this exchange itself returns its connection to the pool."""
         if connection is None or connection is not self._connection:
             return False
         self._give_back = give_back
@@ -82,13 +82,13 @@ class AnswerDeadline:
         """Shut this socket down on expiry."""
         self._release()
         with self._lock:
-            # A descriptor of our own: it stays ours when TLS takes the socket over or the pool closes it.
+            # A duplicate descriptor, which stays valid when TLS takes over the socket or the pool closes it.
             self._socket = socket.socket(fileno=os.dup(sock.fileno()))
             if self.expired:
                 self._shut_down()
 
     def expire(self) -> None:
-        """Shut the socket down, which ends the read that waits for it."""
+        """Shut the socket down, which ends a pending read."""
         with self._lock:
             self.expired = True
             self._shut_down()
@@ -106,7 +106,7 @@ class AnswerDeadline:
 
 
 class _Watchdog:
-    """One thread that expires all deadlines of this process; starting one for each request costs more."""
+    """One thread for all deadlines of this process; one thread per request would cost more."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -142,7 +142,7 @@ class _Watchdog:
 
 
 def _start_anew() -> None:
-    """Give a forked child a watchdog of its own: threads are not inherited."""
+    """Give a forked child its own watchdog: threads are not inherited."""
     global _watchdog  # noqa: PLW0603
     _watchdog = _Watchdog()
 
@@ -158,7 +158,7 @@ def _watch(sock: Any) -> None:
 
 
 class _BoundedLines(io.BufferedReader):
-    """Refuse a line that does not end, such as the length of a chunk, instead of keeping it in memory."""
+    """Reject a line that does not end, such as the size of a chunk, instead of keeping it in memory."""
 
     def readline(self, size: int | None = -1, /) -> bytes:
         if size is not None and size >= 0:
@@ -176,7 +176,7 @@ class _Response(http.client.HTTPResponse):
 
 
 class _WatchedMixin:
-    """Report the socket of a connection when it is opened and each time it is used again."""
+    """Report the socket of a connection when it is opened and each time it is reused."""
 
     def _new_conn(self) -> socket.socket:
         sock: socket.socket = super()._new_conn()  # type: ignore[misc]
@@ -192,7 +192,7 @@ class _WatchedMixin:
 
 
 class _WatchedPoolMixin:
-    """Take a connection back only once its exchange has found the answer to be in order."""
+    """Take a connection back only after its exchange has checked the answer."""
 
     def _put_conn(self, conn: Any) -> None:
         give_back = functools.partial(super()._put_conn, conn)  # type: ignore[misc]
@@ -203,7 +203,7 @@ class _WatchedPoolMixin:
 
 @functools.cache
 def _watched(pool: type[Any]) -> type[Any]:
-    """Return a kind of pool, such as that for a SOCKS proxy, with watched connections."""
+    """Return a subclass of a pool, such as that for a SOCKS proxy, with watched connections."""
     if issubclass(pool, _WatchedPoolMixin):
         return pool
     connection = type("_Watched", (_WatchedMixin, pool.ConnectionCls), {"response_class": _Response})
@@ -216,7 +216,7 @@ def _watch_pools(manager: Any) -> None:
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """Transport adapter whose connections heed :class:`AnswerDeadline`, with or without a proxy."""
+    """Transport adapter whose connections obey :class:`AnswerDeadline`, with or without a proxy."""
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         """Create the pool manager with watched connections."""
@@ -224,7 +224,7 @@ class DeadlineAdapter(HTTPAdapter):
         _watch_pools(self.poolmanager)
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
-        """Return the credentials for a proxy, which it may repeat in its answer."""
+        """Return the credentials for a proxy, and hide them, because its answer may repeat them."""
         headers: dict[str, str] = super().proxy_headers(proxy)
         for value in headers.values():
             remember_secret(value.removeprefix("Basic "))

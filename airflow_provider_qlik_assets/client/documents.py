@@ -1,4 +1,4 @@
-"""The documents that Qlik Cloud answers with, as typed objects."""
+"""Turn the documents in Qlik Cloud's answers into typed objects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from airflow_provider_qlik_assets.client.paging import MOST_PER_PAGE, Page
 
 
 def parse_asset(path: str, expected_id: str | None, document: Any) -> DataAsset:
-    """Return the data asset of an answer, which is that of the id where one was asked for."""
+    """Return the data asset of an answer, after checking its id if one was requested."""
     if not isinstance(document, dict):
         raise _not_expected(path, "a data asset")
     try:
@@ -30,9 +30,9 @@ def parse_asset(path: str, expected_id: str | None, document: Any) -> DataAsset:
 
 
 def parse_written(path: str, expected_id: str | None, document: Any) -> DataAsset:
-    """Return the data asset of the answer to a write, which has been made, whatever the answer says.
+    """Return the data asset of the answer to a write that has already been made.
 
-    By Qlik's schema, the answer need not hold the id; what else it requires tells the answer from another.
+    Qlik's schema does not require the id in the answer; the other required fields identify the document.
     """
     try:
         asset = parse_asset(path, None, document)
@@ -71,7 +71,7 @@ def parse_page(path: str, document: Any) -> Page:
 def _number(document: dict[str, Any], name: str) -> int:
     try:
         return int(document[name])
-    except ValueError:  # whose text holds a part of the value
+    except ValueError:  # its text contains a part of the value
         raise ValueError(f"{name} is not a number") from None
 
 

@@ -1,10 +1,11 @@
 """Private files that the processes of one user on one host share, such as quota counts and token caches.
 
-Everything lives in a directory that only its owner can write to. A file is opened without following symbolic
-links, must be a regular file of this user that nobody else may read or write, and no descriptor outlives the
-call that opened it: forked children and other threads never share one. Locks are ``flock`` locks, which go
-with the process that held them. They are not reliable on NFS: use a local file system. A
-holder that is stopped is waited for once; a mark beside the file tells all others not to wait for it.
+Everything is in a directory that only its owner can write to. A file is opened without following symbolic
+links, and must be a regular file of this user that no other user can read or write. No descriptor outlives
+the call that opened it, so forked children and other threads never share one. Locks are ``flock`` locks,
+which end with the process that holds them. They are not reliable on NFS: use a local file system. If the
+holder of a lock is stopped, only one process waits for it; a mark next to the file tells all others not to
+wait.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _LONGEST_PAUSE_SECONDS = 0.01
 class StateUnavailableError(OSError):
     """A private file or directory cannot be used.
 
-    :param path: what cannot be used.
+    :param path: the file or directory.
     :param reason: why, for the reader of a log.
     """
 
@@ -48,12 +49,12 @@ class StateUnavailableError(OSError):
 
 
 def default_state_directory() -> Path:
-    """Return this user's state directory, creating it where it is missing.
+    """Return this user's state directory, creating it if necessary.
 
-    ``$XDG_STATE_HOME/airflow-provider-qlik-assets``, by default below ``~/.local/state``; a directory named
-    after the user id in the temporary directory when the home directory cannot be used.
+    It is ``$XDG_STATE_HOME/airflow-provider-qlik-assets``, by default below ``~/.local/state``. If the home
+    directory cannot be used, it is a directory named after the user id in the temporary directory.
 
-    :raises StateUnavailableError: neither can be used; the reason is that of the last one.
+    :raises StateUnavailableError: if neither can be used, with the reason for the latter.
     """
     with contextlib.suppress(StateUnavailableError, RuntimeError):
         home = Path(os.environ.get("XDG_STATE_HOME", ""))
@@ -64,12 +65,12 @@ def default_state_directory() -> Path:
 
 
 def private_directory(path: Path) -> Path:
-    """Return ``path`` after making sure that it is a directory that only this user can write to.
+    """Return ``path`` after checking that it is a directory that only this user can write to.
 
-    A missing directory is created with mode 0700, whatever the umask, and so are its missing parents.
+    A missing directory and its missing parents are created with mode 0700, whatever the umask.
 
-    :raises StateUnavailableError: it cannot be created or written to, is a symbolic link, belongs to somebody
-        else, or is writable for others.
+    :raises StateUnavailableError: if it cannot be created or written to, is a symbolic link, belongs to
+        another user, or is writable for other users.
     """
     try:
         missing_parents = [parent for parent in reversed(path.parents) if not parent.exists()]
@@ -93,15 +94,15 @@ def private_directory(path: Path) -> Path:
 
 @contextlib.contextmanager
 def locked(path: Path, *, timeout: float = _LOCK_TIMEOUT_SECONDS) -> Iterator[int]:
-    """Hold an exclusive lock on a private file, creating it where it is missing.
+    """Hold an exclusive lock on a private file, creating it if necessary.
 
-    The lock excludes other threads too. It is released when the process dies, however it dies.
+    The lock excludes other threads, too. It is released when the process dies, however it dies.
 
     :param path: file in a directory from :func:`private_directory`.
-    :param timeout: seconds to wait for the lock; whoever holds it that long is stopped or stuck, and nobody
-        else waits for it that long. 0 only tries.
-    :return: descriptor of the locked file, open for reading and writing, to be used inside the block only.
-    :raises StateUnavailableError: the file cannot be used, or the lock was not free in time.
+    :param timeout: seconds to wait for the lock; 0 tries only once. A process that holds it for that long is
+        stopped or stuck, and no other process waits that long for it.
+    :return: descriptor of the locked file, open for reading and writing; use it only inside the block.
+    :raises StateUnavailableError: if the file cannot be used, or the lock is not free in time.
     """
     deadline = 0.0
     pause = _FIRST_PAUSE_SECONDS
@@ -119,7 +120,7 @@ def locked(path: Path, *, timeout: float = _LOCK_TIMEOUT_SECONDS) -> Iterator[in
                     raise StateUnavailableError(path, f"another process has held its lock for {timeout:g} s")
                 time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads the waiters, no secret
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
-            # A file that was replaced or deleted while this process waited is no longer the shared one.
+            # If the file was replaced or deleted during the wait, it is no longer the shared one.
             if _checked(fd, path).st_nlink:
                 if deadline:
                     _stuck_mark(path).unlink(missing_ok=True)
@@ -127,7 +128,8 @@ def locked(path: Path, *, timeout: float = _LOCK_TIMEOUT_SECONDS) -> Iterator[in
                 return
         finally:
             try:
-                # Explicitly: a child that was forked meanwhile holds the same lock through its copy of fd.
+                # Explicitly, because a child forked in the meantime holds the same lock through its copy of
+                # fd.
                 fcntl.flock(fd, fcntl.LOCK_UN)
             finally:
                 os.close(fd)
@@ -136,7 +138,7 @@ def locked(path: Path, *, timeout: float = _LOCK_TIMEOUT_SECONDS) -> Iterator[in
 def read_private(path: Path) -> bytes | None:
     """Return the content of a private file, or ``None`` if there is no such file.
 
-    :raises StateUnavailableError: the file cannot be used.
+    :raises StateUnavailableError: if the file cannot be used.
     """
     try:
         fd = _open(path, os.O_RDONLY)
@@ -153,9 +155,9 @@ def read_private(path: Path) -> bytes | None:
 
 
 def replace_private(path: Path, content: bytes) -> None:
-    """Replace a private file as a whole: readers see the old content or the new one, never a part.
+    """Replace a private file atomically: readers see either the old or the new content.
 
-    :raises StateUnavailableError: the file cannot be written; the old content is still there.
+    :raises StateUnavailableError: if the file cannot be written; the old content is kept.
     """
     try:
         fd, temporary = tempfile.mkstemp(prefix=f"{_TEMPORARY_PREFIX}{path.name}.", dir=path.parent)
@@ -171,7 +173,7 @@ def replace_private(path: Path, content: bytes) -> None:
 
 
 def remove_orphans(directory: Path) -> None:
-    """Remove what processes that were killed left behind an hour ago or earlier."""
+    """Remove the files that killed processes left behind at least an hour ago."""
     with contextlib.suppress(OSError):
         for path in directory.iterdir():
             is_ours = path.name.startswith(_TEMPORARY_PREFIX) or path.suffix == _STUCK_SUFFIX

@@ -1,4 +1,4 @@
-"""Instants as Qlik Cloud keeps them: UTC, to the millisecond, cut and not rounded."""
+"""Instants as Qlik Cloud keeps them: in UTC, truncated to the millisecond."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _FURTHEST_AHEAD = timedelta(days=1)
 
 
 def parse_instant(value: str | datetime) -> pendulum.DateTime:
-    """Return an instant in UTC, cut to the millisecond.
+    """Return an instant in UTC, truncated to the millisecond.
 
     :param value: an RFC 3339 string, or a timezone-aware ``datetime``.
-    :raises QlikValidationError: for anything else, a naive ``datetime`` or string included.
+    :raises QlikValidationError: for anything else, including a naive ``datetime`` or string.
     """
     if isinstance(value, str):
         if not _RFC_3339.fullmatch(value):
@@ -37,8 +37,8 @@ def parse_instant(value: str | datetime) -> pendulum.DateTime:
             given: datetime = cast("pendulum.DateTime", pendulum.parse(value.upper().replace(" ", "T")))
         else:
             given = value
-        # By the standard library: pendulum's conversion fails in the first and the last year, and goes by the
-        # name of the zone, not by the offset of the datetime.
+        # With the standard library, because pendulum's conversion fails in the first and the last year, and
+        # uses the name of the zone instead of the offset of the datetime.
         utc = None if given.utcoffset() is None else datetime.astimezone(given, UTC)
         instant = None if utc is None else pendulum.instance(utc)
     except Exception:  # noqa: BLE001 - time zones of others, and what is no time (pandas' NaT), raise anything
@@ -51,14 +51,14 @@ def parse_instant(value: str | datetime) -> pendulum.DateTime:
 
 
 def parse_stamp(value: str | datetime, *, allow_future: bool = False) -> pendulum.DateTime:
-    """Return an instant at which data can have been changed: now or before, and a day for clocks that differ.
+    """Return an instant at which data can have changed: at most a day ahead, since clocks differ.
 
-    :param value: as of :func:`parse_instant`.
-    :param allow_future: whether it may be later all the same.
-    :raises QlikValidationError: if it is no instant, or too late.
+    :param value: see :func:`parse_instant`.
+    :param allow_future: whether to accept later instants.
+    :raises QlikValidationError: if it is not an instant, or too far in the future.
     """
     instant = parse_instant(value)
-    # As the standard library compares: the difference may be thousands of years.
+    # Compared by the standard library, because the difference may be thousands of years.
     if not allow_future and instant > datetime.now(UTC) + _FURTHEST_AHEAD:
         raise QlikValidationError(
             f"{format_instant(instant)} is more than a day in the future: data cannot have changed then, "

@@ -28,7 +28,7 @@ class JsonPatchOperation(BaseModel):
     """One operation of a JSON Patch.
 
     :param op: ``add``, ``remove``, ``replace``, ``move``, ``copy`` or ``test``.
-    :param path: JSON Pointer (RFC 6901) to the value concerned, such as ``/dataFreshness``.
+    :param path: JSON Pointer (RFC 6901) to the value, such as ``/dataFreshness``.
     :param value: the value of ``add``, ``replace`` and ``test``; ``None`` is JSON ``null``.
     :param from_: JSON Pointer to the source of ``move`` and ``copy`` (``from`` in JSON).
     """
@@ -75,19 +75,19 @@ class JsonPatchOperation(BaseModel):
         return parse_model(cls, value, "JSON Patch operation")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the operation as JSON, with exactly the members that RFC 6902 asks for."""
+        """Return the operation as JSON, with exactly the members that RFC 6902 requires."""
         return self.model_dump(by_alias=True, exclude_unset=True)
 
     @property
     def guards_version(self) -> bool:
-        """Whether this makes the whole patch fail unless the version is as expected."""
+        """Whether this operation makes the whole patch fail unless the version is as expected."""
         return self.op == "test" and self.path == VERSION_PATH
 
     @property
     def is_idempotent(self) -> bool:
-        """Whether doing this twice gives the same document as doing it once, whatever the document holds.
+        """Whether applying it twice gives the same result as applying it once, for any document.
 
-        An index into an array is not: ``add`` inserts there. So no path that may end in one counts.
+        A path that may end in an array index is never idempotent, because ``add`` inserts there.
         """
         if self.op == "test":
             return True
@@ -95,7 +95,7 @@ class JsonPatchOperation(BaseModel):
 
     @property
     def ends_in_index(self) -> bool:
-        """Whether the path may lead to an element of an array."""
+        """Whether the path may point to an element of an array."""
         return _ARRAY_INDEX.fullmatch(self.path.rpartition("/")[2]) is not None
 
 
@@ -109,7 +109,7 @@ def parse_operations(
 ) -> list[JsonPatchOperation]:
     """Return the operations of a patch, all checked.
 
-    :raises QlikValidationError: for an empty patch or the first operation that is wrong.
+    :raises QlikValidationError: for an empty patch, or for the first invalid operation.
     """
     if isinstance(operations, (str, Mapping)) or not isinstance(operations, Iterable):
         raise QlikValidationError("A JSON Patch must be a list of operations.")
@@ -120,7 +120,7 @@ def parse_operations(
 
 
 def is_safe_to_repeat(operations: Sequence[JsonPatchOperation]) -> bool:
-    """Return whether a patch may be sent again although it may have been carried out already."""
+    """Return whether a patch may be sent again although it may already have been applied."""
     return operations[0].guards_version or all(operation.is_idempotent for operation in operations)
 
 
@@ -136,10 +136,10 @@ def changed_fields(operations: Iterable[JsonPatchOperation]) -> tuple[str, ...]:
 def effective_operations(
     document: Mapping[str, Any], operations: Iterable[JsonPatchOperation]
 ) -> tuple[list[JsonPatchOperation], dict[str, Any]]:
-    """Return the operations without those that change nothing, and the document that they lead to.
+    """Return the operations that change something, and the resulting document.
 
-    Removing what is not there changes nothing; neither does setting a field to null that is not set, or
-    ``dataFreshness`` to the same instant in another form. Tests are kept as long as any change is.
+    It changes nothing to remove a missing member, to set a field to null that is not set, or to set
+    ``dataFreshness`` to the same instant in another form. Tests are kept if any change is kept.
 
     :raises QlikValidationError: if an operation does not fit the document.
     """
@@ -157,7 +157,7 @@ def effective_operations(
             raise QlikValidationError(
                 f"{operation.op!r} at {shorten(operation.path, 100)} does not fit the data asset: "
                 f"{shorten(str(error))}."
-            ) from None  # whose text may be the whole document
+            ) from None  # its text may be the whole document
         if after.get("dataFreshness") is not None:
             after["dataFreshness"] = format_instant(parse_instant(after["dataFreshness"]))
         if any(not same_json(after.get(name), wanted.get(name)) for name in after.keys() | wanted.keys()):
@@ -167,7 +167,7 @@ def effective_operations(
 
 
 def same_json(one: Any, other: Any) -> bool:
-    """Compare JSON values: unlike in Python, ``true`` is not ``1``, at any depth."""
+    """Compare JSON values: unlike in Python, ``true`` and ``1`` differ, at any depth."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(same_json(one[name], other[name]) for name in one)
     if isinstance(one, list) and isinstance(other, list):

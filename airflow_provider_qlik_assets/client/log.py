@@ -1,4 +1,4 @@
-"""Loggers of the package: what is put into a line is shown as :func:`~.errors.shorten` shows it."""
+"""The loggers of the package: they escape and shorten arguments with :func:`~.errors.shorten`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ _SHOWN_OF_URLLIB3 = 1000
 def get_logger(name: str) -> logging.Logger:
     """Return the logger of a module.
 
-    Texts, paths and errors among the arguments of a line cannot begin another line, nor hold what is not
-    printable, whoever they come from. Objects of the package, such as a plan with its lines, show themselves.
+    Texts, paths and errors in the arguments of a log line cannot start another line or contain unprintable
+    characters, wherever they come from. Objects of the package, such as a plan with several lines, are not
+    escaped.
     """
     logger = logging.getLogger(name)
     logger.addFilter(_escape_arguments)
@@ -24,9 +25,9 @@ def get_logger(name: str) -> logging.Logger:
 
 
 def watch_urllib3(is_ours: Callable[[], bool]) -> None:
-    """Show what urllib3 logs of answers as :func:`shorten` does, without tracebacks, which repeat it.
+    """Escape what urllib3 logs of answers like :func:`shorten`, and drop tracebacks, which repeat it.
 
-    :param is_ours: whether the thread is at a request of this package's; other lines are left alone.
+    :param is_ours: whether the thread is making a request of this package; other lines stay unchanged.
     """
 
     def shorten_arguments(record: logging.LogRecord) -> bool:

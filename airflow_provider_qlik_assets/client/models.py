@@ -73,17 +73,17 @@ class DataStoreInfo(_ApiModel):
 
 
 class DataAsset(_ApiModel):
-    """A data asset of the Qlik Cloud catalog: a member of a data store, parent of data sets.
+    """A data asset of the Qlik Cloud catalog: a member of a data store and the parent of data sets.
 
-    Only the fields that are given count: an update leaves all others as they are. ``None`` clears a field.
-    ``technical_name`` and ``app_type`` are required to create one. Instants are timezone-aware, kept in UTC
-    to the millisecond. Fields that this class does not name are kept: they are in
-    :meth:`to_json` but never sent.
+    Only the given fields count: an update leaves all others unchanged. ``None`` clears a field.
+    ``technical_name`` and ``app_type`` are required to create a data asset. Instants are timezone-aware, in
+    UTC and truncated to the millisecond. Unknown fields are kept: :meth:`to_json` contains them, but they are
+    never sent.
 
-    :param data_freshness: when the source data was last changed.
+    :param data_freshness: when the source data last changed.
     :param data_store_info: the data store; ``{"id": ...}`` is enough.
     :param properties: names and JSON values.
-    :param version: version that an update is based on; set by Qlik Cloud.
+    :param version: the version that an update is based on; set by Qlik Cloud.
     """
 
     id: str | None = None
@@ -109,9 +109,9 @@ class DataAsset(_ApiModel):
 
     @classmethod
     def parse(cls, value: DataAsset | Mapping[str, Any]) -> DataAsset:
-        """Return a data asset from a caller's input, fully checked.
+        """Return a data asset from a caller's input, with all values checked.
 
-        :param value: a data asset, or an object with the API's names or their snake_case forms.
+        :param value: a data asset, or a dict with the API's names or their snake_case forms.
         :raises QlikValidationError: naming everything that is wrong.
         """
         if not isinstance(value, DataAsset):
@@ -121,7 +121,7 @@ class DataAsset(_ApiModel):
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """Return a data asset from a document of Qlik Cloud, which may hold fields that no document names.
+        """Return a data asset from a document of Qlik Cloud, which may contain undocumented fields.
 
         :raises QlikValidationError: if a known field has another type than documented.
         """
@@ -140,15 +140,15 @@ class DataAsset(_ApiModel):
         return asset
 
     def to_json(self) -> dict[str, Any]:
-        """Return what was given or read as plain JSON with the API's names, unknown fields included."""
+        """Return the given or read fields as plain JSON with the API's names, including unknown ones."""
         return {**self._unknown_fields, **self.model_dump(mode="json", by_alias=True, exclude_unset=True)}
 
     def to_request(self) -> dict[str, Any]:
-        """Return the body of a create or update: set, writable fields only.
+        """Return the body of a create or update request: only writable fields that are set.
 
-        ``None`` is left out, since a full update clears what it does not hold.
+        ``None`` is left out, because a full update clears missing fields.
 
-        :raises QlikValidationError: if a value is outside of the API's limits.
+        :raises QlikValidationError: if a value exceeds the API's limits.
         """
         self.check()
         body = self.model_dump(
@@ -161,7 +161,7 @@ class DataAsset(_ApiModel):
     def check(self) -> None:
         """Check the values against the limits that the API publishes.
 
-        :raises QlikValidationError: naming every value that is outside of its limits.
+        :raises QlikValidationError: naming every value that exceeds its limits.
         """
         problems = []
         for field, maximum in _MAXIMUM_LENGTHS.items():
@@ -198,14 +198,14 @@ class DataAsset(_ApiModel):
 
     @property
     def given_fields(self) -> set[str]:
-        """Names of the writable fields that were given, ``id`` and ``version`` apart."""
+        """Names of the given writable fields, except ``id`` and ``version``."""
         return self.model_fields_set - SET_BY_QLIK
 
 
 def id_of(asset: DataAsset) -> str:
     """Return the id of a data asset that Qlik Cloud returned.
 
-    :raises QlikResponseError: if it came without.
+    :raises QlikResponseError: if it has none.
     """
     if asset.id is None:
         raise QlikResponseError("Qlik Cloud returned a data asset without an 'id'.", http_status=200)

@@ -53,9 +53,9 @@ def test_create_sends_what_was_given_and_returns_what_came_of_it(
 @pytest.mark.parametrize(
     ("asset", "message"),
     [
-        ({"appType": "dbt"}, "lacks technicalName"),
-        ({}, "lacks technicalName, appType"),
-        ({"technicalName": "a", "appType": None}, "lacks appType"),
+        ({"appType": "dbt"}, "is missing technicalName"),
+        ({}, "is missing technicalName, appType"),
+        ({"technicalName": "a", "appType": None}, "is missing appType"),
         ({"technicalName": "a", "appType": "b", "id": "a1"}, "must not have an 'id' or a 'version'"),
         ({"technicalName": "a", "appType": "b", "version": 1}, "must not have an 'id' or a 'version'"),
         (None, "must be an object"),
@@ -157,9 +157,9 @@ def test_what_was_read_may_be_sent_back(sandbox: Sandbox, client: QlikCloudClien
 @pytest.mark.parametrize(
     ("asset", "message"),
     [
-        ({"technicalName": "a", "appType": "b"}, "lacks version"),
+        ({"technicalName": "a", "appType": "b"}, "is missing version"),
         ({**WISH, "id": "a2"}, "The 'id' in the data asset must be 'a1' or left out, not 'a2'"),
-        ({}, "lacks technicalName, appType, version"),
+        ({}, "is missing technicalName, appType, version"),
     ],
 )
 def test_an_update_that_cannot_succeed_is_not_sent(

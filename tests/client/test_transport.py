@@ -138,7 +138,7 @@ def test_a_redirect_without_a_target_is_no_answer(sandbox: Sandbox, client: Qlik
             "not a data asset: id: input should be a valid",
         ),
         ({"kind": "status", "status": 204}, "answered with JSON that is not a data asset"),
-        ({"kind": "oversize"}, "answered with more than 8 MiB; refused"),
+        ({"kind": "oversize"}, "answered with more than 8 MiB; the answer was rejected"),
     ],
 )
 def test_an_unexpected_answer_is_named_and_not_repeated(
@@ -447,7 +447,7 @@ def test_netrc_is_ignored(
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_a_body_that_is_no_json_is_not_sent(sandbox: Sandbox, client: QlikCloudClient, number: float) -> None:
-    with pytest.raises(QlikValidationError, match="properties holds NaN or infinity, which are not JSON"):
+    with pytest.raises(QlikValidationError, match="properties contains NaN or infinity, which are not JSON"):
         client.create_data_asset({"technicalName": "a", "appType": "b", "properties": {"x": [number]}})
 
     assert len(sandbox.journal) == 0

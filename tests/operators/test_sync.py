@@ -333,7 +333,7 @@ def test_a_path_from_a_template(qlik_sandbox: Sandbox, folder: Path) -> None:
             "- {technicalName: t, appType: a, properties: {s3cret: 2026-01-01}}",
             "properties: input was not a valid",
         ),
-        ("- {technicalName: t, appType: a, properties: {s3cret: .nan}}", "properties holds NaN"),
+        ("- {technicalName: t, appType: a, properties: {s3cret: .nan}}", "properties contains NaN"),
         ("- &a {technicalName: s3cret, appType: a}\n- *a", "entry 1: entry 0 has the same technicalName"),
         ("- [s3cret", "malformed at line"),
         ("", "data_assets is a list of data assets"),

@@ -1,1 +1,1 @@
-"""The rate limit: asks a quota that all who share a user of the tenant share, and waits for its turn."""
+"""The rate limit: a quota that all processes of a user share, and a limiter that waits for it."""

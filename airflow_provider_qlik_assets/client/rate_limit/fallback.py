@@ -1,4 +1,4 @@
-"""What happens while a store is away: another one takes over, and no task fails."""
+"""Replace a store while it is unavailable, so that no task fails."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _CHECKED_KEY = "check"
 
 
 class FallbackStore:
-    """Uses the primary store, and the secondary one while the primary is away.
+    """Uses the primary store, and the secondary one while the primary is unavailable.
 
-    Neither knows the grants of the other. Therefore they are evenly spaced for one window after each change.
+    Neither store knows the grants of the other, so grants are evenly spaced for one window after each switch.
 
     :param primary: the store to use.
-    :param secondary: a store that shares the quota less widely, but is there.
-    :param clock: seconds on a clock that goes on evenly.
+    :param secondary: a store that is always available, but shares the quota with fewer processes.
+    :param clock: seconds on a monotonic clock.
     """
 
     def __init__(
@@ -42,9 +42,9 @@ class FallbackStore:
         return str(self._primary)
 
     def check(self) -> None:
-        """Try the primary store now, however long ago it was tried last.
+        """Try the primary store now, even if it failed a moment ago.
 
-        :raises StateUnavailableError: it cannot be used, so that the quota is shared less widely.
+        :raises StateUnavailableError: if it cannot be used; fewer processes then share the quota.
         """
         try:
             self._primary.ask(_CHECKED_KEY, Quota(permits=1, window=1.0), 0, -1.0)

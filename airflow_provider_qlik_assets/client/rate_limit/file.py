@@ -1,9 +1,9 @@
 """Quotas shared by the processes of one user on one host, in locked files, with no server.
 
-A file holds a header with a checksum, the queue, and the ring of grant times. Every operation opens, locks,
-reads a few bytes, writes a few bytes and closes, so that forks and threads share no descriptor. A grant is
-written before the header that counts it: a process may be killed at any point. A damaged file is started
-again, evenly paced for one window.
+A file holds a header with a checksum, the queue, and the ring of grant times. Every operation opens and locks
+the file, reads and writes a few bytes, and closes it. Forked processes and threads therefore never share a
+descriptor. A process may be killed at any point, because a grant is written before the header that counts it.
+A damaged file is replaced, and grants are evenly spaced for one window.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ _FILE_SIZE = _RING_OFFSET + MAX_PERMITS * _TIME.size
 
 
 class FileStore(LedgerStore):
-    """Keeps each ledger in a file of a private directory.
+    """Keeps each ledger in a file in a private directory.
 
     The directory must be on a local file system: locks are not reliable on NFS.
 
-    :param directory: created with mode 0700 if it is missing.
-    :param clock: seconds on a clock that all processes of the host share and that goes on evenly.
-    :param wall_clock: seconds on a clock that goes on while the host is down.
-    :param boot_id: 16 bytes that tell one run of the host, and of its ``clock``, from another.
+    :param directory: created with mode 0700 if missing.
+    :param clock: seconds on a monotonic clock that all processes of the host share.
+    :param wall_clock: seconds on a clock that keeps running while the host is down.
+    :param boot_id: 16 bytes that identify one run of the host, and so of its ``clock``.
     """
 
     def __init__(
@@ -111,8 +111,8 @@ class FileStore(LedgerStore):
                 raise _DamagedError
             ledger.queue = dict(_PLACE.iter_unpack(places))
         if boot_id != self._boot_id():
-            # The clock started anew: only the wall clock knows how long the host was down. If that went back
-            # meanwhile, the ledger takes it that no time has passed.
+            # The clock was reset: only the wall clock knows how long the host was down. If the wall clock
+            # went back in the meantime, the ledger assumes that no time has passed.
             downtime = self._wall_clock() - wall
             ledger.skew = ledger.now + downtime - self._clock()
         return ledger
@@ -141,13 +141,13 @@ class FileStore(LedgerStore):
 
 
 class _DamagedError(Exception):
-    """The file does not hold what was written to it."""
+    """The file does not contain what was written to it."""
 
 
 class _Ring:
-    """Grant times in the file.
+    """The grant times in a file.
 
-    :param newest: time of the last grant so far.
+    :param newest: time of the latest grant.
     """
 
     def __init__(self, fd: int, newest: float = 0.0) -> None:
@@ -166,7 +166,7 @@ class _Ring:
 
 
 def _new_ledger(fd: int) -> Ledger:
-    # Filled now, a full disk is noticed here and not by a grant that cannot be recorded.
+    # The file gets its full size now, so that a full disk is noticed before a grant cannot be recorded.
     if os.pwrite(fd, bytes(_FILE_SIZE), 0) < _FILE_SIZE:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.ftruncate(fd, _FILE_SIZE)
@@ -178,6 +178,6 @@ def _boot_id() -> bytes:
     try:
         text = Path("/proc/sys/kernel/random/boot_id").read_text()
     except OSError:
-        # Not Linux: the minute in which the clock started tells boots apart.
+        # Not Linux: the minute in which the clock started identifies the boot.
         text = str(round((time.time() - time.monotonic()) / 60))
     return hashlib.sha256(text.encode()).digest()[:16]

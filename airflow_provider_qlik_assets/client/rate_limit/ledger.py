@@ -1,13 +1,13 @@
-"""The rules of the shared quota, as a state machine without clock, lock or storage.
+"""The rules of the shared quota, as a state machine without a clock, lock or storage.
 
-A *grant* is the permission to send one request. The ledger keeps the time of the last grants and a queue of
-those who wait. A grant is given when fewer than ``permits`` of them lie in the past ``window`` seconds, not
-counting the permits that are claimed by those further ahead in the queue: first come, first served, with the
-whole quota available as a burst. Grants are only ever recorded for the present, so that somebody who wakes
-late, gives up or dies takes no part of the quota with him; a place in the queue is only an estimate of when
-to ask again, and lapses if its owner does not come back in time.
+A *grant* is the permission to send one request. The ledger keeps the times of the latest grants and a queue
+of waiting callers. It gives a grant when fewer than ``permits`` grants lie in the past ``window`` seconds,
+after setting aside the permits that callers further ahead in the queue have claimed. Callers are served in
+order of arrival, and the whole quota is available as a burst. Grants are only recorded for the present, so a
+caller that wakes up late, gives up or dies does not use up any of the quota. A place in the queue is only an
+estimate of when to ask again; it lapses if the caller does not return in time.
 
-Redis runs the same rules as a script next to this module; the tests hold the two against each other.
+Redis runs the same rules as a script, which is next to this module. The tests compare the two.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RECOVERY_WINDOWS = 6
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """How many grants may lie in any window.
+    """How many grants are allowed in any window.
 
     :param permits: number of grants, at most ``MAX_PERMITS``.
     :param window: length of the window in seconds.
@@ -36,13 +36,13 @@ class Quota:
 
 
 class Decision(NamedTuple):
-    """What a store says to somebody who wants to send a request.
+    """What a store answers to a caller that wants to send a request.
 
-    :param granted: whether he may send it now.
-    :param ticket: his place in the queue, to be shown when he asks again; 0 if he has none.
-    :param delay: expected seconds until he may send it.
-    :param pause: seconds to sleep before he asks again, at most ``delay``.
-    :param penalized: whether a 429, rather than the quota alone, makes him wait.
+    :param granted: whether the request may be sent now.
+    :param ticket: place in the queue, to be passed when asking again; 0 if there is none.
+    :param delay: expected seconds until the request may be sent.
+    :param pause: seconds to sleep before asking again, at most ``delay``.
+    :param penalized: whether a 429 causes the wait, rather than the quota alone.
     """
 
     granted: bool
@@ -94,13 +94,13 @@ class Ledger:
     penalty_count: int = -1
 
     def ask(self, clock: float, quota: Quota, ticket: int, max_wait: float) -> Decision:
-        """Give a grant, or a place in the queue, or neither if the wait would exceed ``max_wait`` seconds.
+        """Return a grant, a place in the queue, or neither if the wait would exceed ``max_wait`` seconds.
 
-        :param clock: present time of the outer clock in seconds.
-        :param quota: the quota of whoever asks; those who share a ledger may have different ones, and each
-            obeys its own.
-        :param ticket: ticket of an earlier answer, or 0.
-        :param max_wait: longest acceptable delay; a negative one asks for the delay and changes nothing.
+        :param clock: current time of the outer clock in seconds.
+        :param quota: the caller's quota. Callers that share a ledger may have different quotas; each obeys
+            its own.
+        :param ticket: ticket of an earlier decision, or 0.
+        :param max_wait: longest acceptable delay in seconds; a negative one only asks for the delay.
         """
         self.advance(clock)
         now, queue = self.now, self.queue
@@ -130,13 +130,13 @@ class Ledger:
         return Decision(granted=False, ticket=ticket, delay=delay, pause=pause, penalized=penalized)
 
     def leave(self, ticket: int) -> None:
-        """Give a place in the queue back."""
+        """Give up a place in the queue."""
         self.queue.pop(ticket, None)
 
     def penalize(self, clock: float, quota: Quota, retry_after: float) -> None:
-        """Take note of a 429: nobody sends for ``retry_after`` seconds, and less than before afterwards."""
+        """Record a 429: no request is sent for ``retry_after`` seconds, and fewer than before after that."""
         self.advance(clock)
-        # Without a grant since the last 429, this one answers a request that was on its way by then.
+        # Without a grant since the last 429, this one answers a request that was already on its way.
         if self.count != self.penalty_count:
             allowed = self._allowed(quota)
             sent = min(self._sent_within(quota.window), allowed)
@@ -147,17 +147,17 @@ class Ledger:
         self.blocked_until = max(self.blocked_until, self.now + retry_after)
 
     def start_slowly(self, clock: float, quota: Quota) -> None:
-        """Space grants evenly for one window, because earlier ones may be missing from this ledger."""
+        """Space grants evenly for one window, because this ledger may lack earlier ones."""
         self.advance(clock)
         self.paced_until = max(self.paced_until, self.now + quota.window)
 
     def advance(self, clock: float) -> None:
-        """Set the time; a clock that went back has stood still."""
+        """Set the time; a clock that went back counts as stopped."""
         self.skew = max(self.skew, self.now - clock)
         self.now = clock + self.skew
 
     def _ready(self, quota: Quota, place: int) -> tuple[float, bool]:
-        """Return when the one at ``place`` in the queue may send, and whether that is due to a 429."""
+        """Return when the caller at ``place`` in the queue may send, and whether a 429 is the reason."""
         permits = quota.permits
         index = self.count - permits + place % permits
         ready = self.times[index % MAX_PERMITS] + quota.window if index >= 0 else 0.0
@@ -170,7 +170,7 @@ class Ledger:
         return max(ready, penalty), penalty > ready
 
     def _allowed(self, quota: Quota) -> float:
-        """Return the permits per window that may be used at present, given what was learned from 429s."""
+        """Return the permits per window that may be used now, given what was learned from 429s."""
         if not 0 < self.learned < quota.permits:
             return quota.permits
         recovered = (self.now - self.paced_since) / (quota.window * RECOVERY_WINDOWS)

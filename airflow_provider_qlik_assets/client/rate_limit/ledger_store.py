@@ -1,4 +1,4 @@
-"""What the stores that run the ledger in Python have in common."""
+"""The common base of the stores that run the ledger in Python."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _T = TypeVar("_T")
 class LedgerStore(ABC):
     """Keeps one ledger per key.
 
-    :param clock: seconds on a clock that goes on evenly, and that all who share the store share.
+    :param clock: seconds on a monotonic clock that all users of the store share.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -23,7 +23,7 @@ class LedgerStore(ABC):
 
     @abstractmethod
     def _apply(self, key: str, quota: Quota, operation: Callable[[Ledger], _T]) -> _T:
-        """Return the result of an operation on the ledger, which nobody else uses meanwhile."""
+        """Return the result of an operation that has the ledger to itself."""
 
     def ask(self, key: str, quota: Quota, ticket: int, max_wait: float) -> Decision:
         """See :meth:`.Ledger.ask`."""

@@ -1,9 +1,9 @@
-"""Keep every process of a user below the rate limits of Qlik Cloud.
+"""Keep all processes of a user below the rate limits of Qlik Cloud.
 
 Qlik Cloud counts the requests of a user in each tier over a rolling window. A :class:`RateLimiter` asks a
-shared store for permission before each request and sleeps until it is given. Grants reach the server with
-varying delay, so that a burst may arrive in a shorter time than it was sent in; therefore the limiter uses
-2 % less than the limit, in a window that is 1 % longer.
+shared store for permission before each request and sleeps until it is granted. Requests reach the server with
+varying delays, so a burst may arrive in less time than it took to send. The limiter therefore uses 2 % less
+than the limit, in a window that is 1 % longer.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DEFAULT_MAX_WAIT_SECONDS = 3600.0
 _SHORTEST_NEWS_SECONDS = 1.0
 _USED_SHARE = 0.98
 _WINDOW_STRETCH = 1.01
-# Whatever a server asks for, no window of Qlik Cloud's is still used up after that.
+# A longer Retry-After is cut: after this time, every window of Qlik Cloud has free requests again.
 _LONGEST_PENALTY_WINDOWS = 2
 
 
@@ -43,12 +43,12 @@ class Tier(enum.IntEnum):
 class RateLimits:
     """The limits of one user.
 
-    Clients with different limits may share a quota: each obeys its own numbers, and sees the requests of all.
+    Clients with different limits may share a quota. Each obeys its own limits and counts the requests of all.
 
-    :param tier1_limit: requests of tier 1 in any window.
-    :param tier2_limit: requests of tier 2 in any window.
+    :param tier1_limit: tier 1 requests allowed in any window.
+    :param tier2_limit: tier 2 requests allowed in any window.
     :param window: length of the window in seconds.
-    :raises QlikConfigurationError: a value cannot be used.
+    :raises QlikConfigurationError: if a value cannot be used.
     """
 
     tier1_limit: int = 5000
@@ -71,22 +71,22 @@ class RateLimits:
             )
 
     def quota(self, tier: Tier) -> Quota:
-        """Return what the limiter lets through: a little less than the limit, in a slightly longer window."""
+        """Return the quota that the limiter uses: slightly below the limit, in a slightly longer window."""
         limit = self.tier1_limit if tier is Tier.ONE else self.tier2_limit
         return Quota(permits=max(1, int(limit * _USED_SHARE)), window=self.window * _WINDOW_STRETCH)
 
 
 class RateLimiter:
-    """Gives permission to send requests, at most as many as the limits of the user allow.
+    """Grants requests, at most as many as the limits of the user allow.
 
-    One limiter may be used by any number of threads, and after a fork by the child too.
+    Any number of threads may use one limiter, and so may a child process after a fork.
 
     :param store: where the quota is kept (see :func:`.open_store`).
     :param tenant: host name of the tenant.
-    :param identity: digest that tells the user of the credentials from others; never a secret.
+    :param identity: digest that identifies the user of the credentials; never a secret.
     :param limits: the limits of that user.
     :param max_wait: longest acceptable wait for one request in seconds.
-    :param clock: seconds on a clock that never goes back, to measure waits with.
+    :param clock: seconds on a monotonic clock, to measure waits.
     :param sleep: sleeps for some seconds.
     """
 
@@ -113,14 +113,14 @@ class RateLimiter:
     def acquire(self, tier: Tier, *, max_wait: float | None = None) -> float:
         """Wait until a request may be sent; call it right before sending.
 
-        Every wait is logged once, those of a second or more at level INFO. Whoever is interrupted while he
-        waits leaves the queue.
+        Every wait is logged once, at level INFO if it takes a second or more. A caller that is interrupted
+        while it waits leaves the queue.
 
         :param tier: tier of the request.
-        :param max_wait: longest acceptable wait in seconds; by default that of the limiter.
+        :param max_wait: longest acceptable wait in seconds; defaults to that of the limiter.
         :return: seconds waited.
-        :raises QlikRateLimitError: the wait would take longer; raised as soon as that is known, usually at
-            once, with the expected seconds in ``retry_after``.
+        :raises QlikRateLimitError: if the wait would take longer. It is raised as soon as that is known,
+            usually at once, with the expected seconds in ``retry_after``.
         """
         key, quota = self._shared[tier]
         longest = self._max_wait if max_wait is None else max_wait
@@ -146,22 +146,22 @@ class RateLimiter:
         raise QlikRateLimitError.not_sent(self._why(tier, decision), decision.delay)
 
     def penalize(self, tier: Tier, retry_after: float) -> None:
-        """Take note of a 429: everybody who shares the quota waits, and sends less for a while.
+        """Record a 429: all callers that share the quota wait, and send less for a while.
 
-        :param tier: tier of the refused request.
-        :param retry_after: seconds that the answer asked to wait, of which two windows count at most.
+        :param tier: tier of the rejected request.
+        :param retry_after: seconds that the answer asked to wait; at most two windows count.
         """
         key, quota = self._shared[tier]
-        # Retry-After is in whole seconds, and the hosts that share the quota must not come back as one.
+        # Retry-After is in whole seconds, and the hosts that share the quota must not all return at once.
         slack = random.uniform(0.1, 1.0) * quota.window / 300  # noqa: S311 - no secret
         penalty = min(max(0.0, retry_after), _LONGEST_PENALTY_WINDOWS * quota.window)
         self._store.penalize(key, quota, penalty + slack)
 
     def wait_for(self, tier: Tier, requests: int = 1) -> float:
-        """Return the expected wait in seconds of requests that would be sent now, without reserving it.
+        """Return the expected wait in seconds of requests sent now, without reserving anything.
 
         :param tier: tier of the requests.
-        :param requests: how many; the wait is that of the last one if nobody else sends any.
+        :param requests: how many; the wait is that of the last one if no other caller sends any.
         """
         key, quota = self._shared[tier]
         first = self._store.ask(key, quota, 0, -1.0).delay

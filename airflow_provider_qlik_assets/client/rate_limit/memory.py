@@ -18,7 +18,7 @@ _T = TypeVar("_T")
 class MemoryStore(LedgerStore):
     """Keeps each ledger in memory.
 
-    :param clock: seconds on a clock that goes on evenly.
+    :param clock: seconds on a monotonic clock.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -32,7 +32,8 @@ class MemoryStore(LedgerStore):
 
     def _apply(self, key: str, quota: Quota, operation: Callable[[Ledger], _T]) -> _T:  # noqa: ARG002
         if self._process != os.getpid():
-            # Another thread of the parent may have held the lock during the fork; nobody here releases it.
+            # Another thread of the parent may have held the lock during the fork; nothing here would release
+            # it.
             self._lock = threading.Lock()
             self._process = os.getpid()
         with self._lock:

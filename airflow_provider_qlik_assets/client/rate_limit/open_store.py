@@ -18,16 +18,17 @@ _TLS_OPTIONS = {"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_host
 
 
 def open_store(url: str | None = None) -> Store:
-    """Return the store of a URL; all clients of a process that use the same one share it.
+    """Return the store of a URL; all clients of a process that use the same URL share it.
 
-    A store that is away never fails a request: Redis is replaced by the default directory of this host, and a
-    directory by the memory of this process, until they are back. Nothing is connected or created here.
+    An unavailable store never fails a request. Until it is available again, Redis is replaced by the default
+    directory of this host, and a directory by the memory of this process. This function does not connect or
+    create anything.
 
-    :param url: ``file:///directory``, ``redis://…`` or ``rediss://…`` (with redis-py's ``ssl_ca_certs``,
-        ``ssl_cert_reqs``, ``ssl_certfile``, ``ssl_check_hostname`` and ``ssl_keyfile`` as its query, where
-        needed), or ``memory:``; ``None`` for this user's own directory on this host.
-    :raises QlikConfigurationError: the URL is none of these; the message does not quote it, for it may hold a
-        password.
+    :param url: ``file:///directory``, ``redis://…`` or ``rediss://…`` (where needed, with redis-py's
+        ``ssl_ca_certs``, ``ssl_cert_reqs``, ``ssl_certfile``, ``ssl_check_hostname`` and ``ssl_keyfile`` in
+        its query), or ``memory:``; ``None`` for this user's own directory on this host.
+    :raises QlikConfigurationError: if the URL is not one of these. The message does not quote it, because it
+        may contain a password.
     """
     if url is None:
         return _file_store(_default_directory())
@@ -57,9 +58,9 @@ def open_store(url: str | None = None) -> Store:
 
 
 def check_store(store: Store) -> None:
-    """Make sure that a store can be used now, and is not replaced by one that fewer processes share.
+    """Check that a store can be used now, and is not replaced by one that fewer processes share.
 
-    :raises StateUnavailableError: it cannot; the message holds no password.
+    :raises StateUnavailableError: if it cannot be used; the message contains no password.
     """
     if isinstance(store, FallbackStore):
         store.check()
@@ -76,7 +77,7 @@ def _default_directory() -> Path:
     try:
         return default_state_directory()
     except StateUnavailableError as error:
-        # The store finds the same, says so, and is replaced by the memory of this process.
+        # The store fails the same way, logs it, and is replaced by the memory of this process.
         return Path(error.path)
 
 

@@ -1,6 +1,6 @@
 """Quotas shared by any number of hosts, in Redis.
 
-The rules of :mod:`.ledger` run as a script inside Redis, by the clock of Redis alone.
+The rules of :mod:`.ledger` run as a script inside Redis, which uses only the clock of Redis.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class RedisStore:
             url,
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,
-            # A pooled connection may be stale; a script that runs twice takes one grant too many.
+            # A pooled connection may be stale. A script that runs twice takes one grant too many, which is
+            # harmless.
             retry=Retry(NoBackoff(), 1),
         )
         self._run = client.register_script(self.script)
@@ -100,12 +101,12 @@ class RedisStore:
         except (redis.RedisError, OSError) as error:
             raise StateUnavailableError(self._address, _reason(error)) from error
         except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError):
-            # What redis-py makes of a reply that Redis would not give.
+            # What redis-py raises for a reply that Redis would never send.
             raise StateUnavailableError(self._address, _NO_REDIS) from None
 
 
 def _reason(error: Exception) -> str:
-    """Return why Redis cannot be used; not by the text of its error, which may quote what was sent."""
+    """Return why Redis cannot be used, without the text of the error, which may quote what was sent."""
     kind = type(error).__name__
     for known, reason in _REASONS.items():
         if isinstance(error, known):

@@ -1,4 +1,4 @@
-"""What the limiter needs of a store."""
+"""What the limiter needs from a store."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from airflow_provider_qlik_assets.client.rate_limit.ledger import Decision, Quot
 class Store(Protocol):
     """Keeps one ledger per key and applies the rules of :class:`.Ledger` to it, one caller at a time.
 
-    Every method raises :class:`.StateUnavailableError` while the store is away.
+    Every method raises :class:`.StateUnavailableError` while the store is unavailable.
     """
 
     def ask(self, key: str, quota: Quota, ticket: int, max_wait: float) -> Decision:
-        """Give a grant, a place in the queue, or neither if the wait would exceed ``max_wait`` seconds."""
+        """Return a grant, a place in the queue, or neither if the wait would exceed ``max_wait`` seconds."""
         ...
 
     def leave(self, key: str, quota: Quota, ticket: int) -> None:
-        """Give a place in the queue back."""
+        """Give up a place in the queue."""
         ...
 
     def penalize(self, key: str, quota: Quota, retry_after: float) -> None:
-        """Take note of a 429: nobody sends for ``retry_after`` seconds, and less than before afterwards."""
+        """Record a 429: no request is sent for ``retry_after`` seconds, and fewer than before after that."""
         ...
 
     def start_slowly(self, key: str, quota: Quota) -> None:
-        """Space grants evenly for one window, because earlier ones may be missing from this store."""
+        """Space grants evenly for one window, because this store may lack earlier ones."""
         ...

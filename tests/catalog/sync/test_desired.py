@@ -82,7 +82,7 @@ def test_what_is_no_list_is_refused(entries: Any) -> None:
         (entry(dataStoreInfo=None), "dataStoreInfo names another data store"),
         (entry(id="1", version=3), "id, version cannot be set: Qlik Cloud sets it"),
         (entry(createdTime="2026-01-01T00:00:00Z"), "created_time cannot be set"),
-        (entry(properties={"share": math.nan}), "properties holds NaN or infinity"),
+        (entry(properties={"share": math.nan}), "properties contains NaN or infinity"),
         (entry(properties={"a": [{"b": 2**64}]}), "properties holds an integer of more than 64 bits"),
         (entry(properties={"\ud800": 1}), "properties holds half of a surrogate pair"),
         (entry(name="\ud800"), "name contains half of a surrogate pair, which is not valid text"),
