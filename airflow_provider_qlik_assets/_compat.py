@@ -1,4 +1,4 @@
-"""The names of Airflow that live elsewhere in 2.11 than in 3.x, each imported when it is first asked for."""
+"""The names that Airflow 2.11 and 3.x have in different places, each imported on first use."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _EXCEPTIONS = ("airflow.sdk.exceptions", "airflow.exceptions")
 _MASKER = ("airflow.sdk.log", "airflow.sdk.execution_time.secrets_masker", "airflow.utils.log.secrets_masker")
 
-# The newest home first: later Airflows still know the older ones, but warn about them.
+# The newest place first: later versions of Airflow still have the older ones, but warn about them.
 HOMES = {
     "AirflowException": _EXCEPTIONS,
     "AirflowFailException": _EXCEPTIONS,
@@ -63,10 +63,10 @@ HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name from the first of its homes that has it.
+    """Import a name from the first module that has it.
 
     :raises AttributeError: if the name is not one of this module.
-    :raises ImportError: if no home has it.
+    :raises ImportError: if no module has it.
     """
     if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -83,7 +83,7 @@ def __getattr__(name: str) -> Any:
 
 
 def first_poke_at(sensor: BaseSensorOperator, context: Context) -> datetime | None:
-    """Return when a sensor in reschedule mode was poked first; ``None`` if that is now."""
+    """Return when a sensor in reschedule mode was first poked; ``None`` if that is now."""
     ti: Any = context["ti"]
     first: datetime | None
     if hasattr(ti, "get_first_reschedule_date"):
@@ -98,12 +98,13 @@ def first_poke_at(sensor: BaseSensorOperator, context: Context) -> datetime | No
 async def get_async_connection(conn_id: str, hook: BaseHook) -> Connection:
     """Return an Airflow connection without blocking the event loop.
 
-    Before Airflow 3.3.2, which brought ``aextra_dejson``, ``aget_connection`` does not exist or masks secrets
-    with a blocking call to the supervisor: ``DeadlockImminentError`` if another call of the event loop is
-    under way. In a triggerer, only threads of asgiref reach the supervisor on every supported Airflow.
+    Before Airflow 3.3.2, which added ``aextra_dejson``, ``aget_connection`` does not exist, or masks secrets
+    with a blocking call to the supervisor. That raises ``DeadlockImminentError`` if another call of the event
+    loop is in progress. In a triggerer, only asgiref's threads reach the supervisor in every supported
+    version of Airflow.
 
     :param conn_id: id of the connection.
-    :param hook: the hook that looks it up, so that what a subclass overrides is used.
+    :param hook: the hook that looks it up, so that overrides of a subclass are used.
     """
     if hasattr(__getattr__("Connection"), "aextra_dejson"):
         return await hook.aget_connection(conn_id)

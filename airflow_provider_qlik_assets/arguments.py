@@ -1,4 +1,4 @@
-"""Arguments of operators and sensors: templates until the task runs, plain values then."""
+"""Arguments of operators and sensors: templates in the DAG file, plain values when the task runs."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _LONGEST_SECONDS = 100 * 366 * 86_400.0
 
 
 def templatable(value: Any) -> Any:
-    """Return a value of the DAG file with dicts and lists where Airflow would not look for templates.
+    """Return a value of the DAG file with dicts and lists in place of objects that Airflow would not render.
 
-    What Airflow renders already is the very object that was given, tuples included.
+    Objects that Airflow does render are returned unchanged, including tuples.
     """
     if isinstance(value, (DataAsset, JsonPatchOperation)):
         return value.to_json()
@@ -30,7 +30,8 @@ def templatable(value: Any) -> Any:
         same = isinstance(value, dict) and all(mapping[key] is item for key, item in value.items())
         return value if same else mapping
     if isinstance(value, (set, frozenset)):
-        # A set has another order in each process, so Airflow would see another DAG whenever it parses one.
+        # The order of a set differs in each process, so Airflow would see a changed DAG each time it parses
+        # it.
         return [templatable(item) for item in sorted(value, key=str)]
     if isinstance(value, (list, tuple)):
         items = [templatable(item) for item in value]
@@ -41,7 +42,7 @@ def templatable(value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Return a rendered value as plain dicts and lists; the output of a mapped task is a sequence, too."""
+    """Return a rendered value, such as the output of a mapped task, as plain dicts and lists."""
     value = templatable(value)
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
@@ -51,12 +52,12 @@ def plain(value: Any) -> Any:
 
 
 def has_template(text: Any) -> bool:
-    """Return whether a value is text that Airflow renders to something else."""
+    """Return whether a value is text that Airflow renders."""
     return isinstance(text, str) and any(mark in text for mark in _TEMPLATE_MARKS)
 
 
 def is_known(value: Any) -> bool:
-    """Return whether a value is final already, so neither a template nor the output of another task."""
+    """Return whether a value is final: neither a template nor the output of another task."""
     if isinstance(value, str):
         return not has_template(value)
     if isinstance(value, Mapping):
@@ -67,13 +68,13 @@ def is_known(value: Any) -> bool:
 
 
 def check_when_parsed(check: Callable[..., Any], *arguments: Any) -> None:
-    """Run a check of arguments now if all of them are known; otherwise it has to wait for the task."""
+    """Check arguments now if all of them are known; otherwise leave it to the task."""
     if all(is_known(argument) for argument in arguments):
         check(*arguments)
 
 
 def check_known_fields(fields: Any) -> None:
-    """Check the names of a data asset's fields, and those values that are known already.
+    """Check the names of a data asset's fields, and the values that are already known.
 
     :raises QlikValidationError: naming everything that is wrong.
     """
@@ -82,9 +83,9 @@ def check_known_fields(fields: Any) -> None:
 
 
 def check_known_operations(operations: Any) -> None:
-    """Check the operations of a JSON Patch, as far as they are known already.
+    """Check the operations of a JSON Patch that are already known.
 
-    :raises QlikValidationError: naming everything that is wrong with the first one that is.
+    :raises QlikValidationError: naming everything that is wrong with the first invalid one.
     """
     for operation in operations if isinstance(operations, list) else []:
         if isinstance(operation, dict) and all(
@@ -94,9 +95,9 @@ def check_known_operations(operations: Any) -> None:
 
 
 def from_rendered(value: Any, name: str) -> Any:
-    """Return a rendered argument as an object; a template renders to text unless the DAG asks otherwise.
+    """Return a rendered argument as an object; templates render to text unless the DAG says otherwise.
 
-    :param value: as rendered; text that looks like a JSON object or list is parsed.
+    :param value: the rendered value; text that looks like a JSON object or list is parsed.
     :param name: name of the argument, for the message.
     :raises QlikValidationError: if it looks like JSON but is not.
     """
@@ -114,7 +115,7 @@ def from_rendered(value: Any, name: str) -> Any:
 def as_id(value: Any, name: str) -> str:
     """Return a rendered id.
 
-    :raises QlikValidationError: if it is none.
+    :raises QlikValidationError: if it is not an id.
     """
     if not isinstance(value, str):
         raise _no_id(value, f"{name} must be an id")
@@ -122,9 +123,9 @@ def as_id(value: Any, name: str) -> str:
 
 
 def as_ids(value: Any, name: str) -> list[str]:
-    """Return rendered ids without repetitions, given as one, as a list, or as the JSON text of a list.
+    """Return rendered ids without duplicates, given as one id, a list, or the JSON text of a list.
 
-    :raises QlikValidationError: if they are no ids.
+    :raises QlikValidationError: if they are not ids.
     """
     value = from_rendered(value, name)
     if isinstance(value, str):
@@ -147,7 +148,7 @@ def _no_id(value: Any, wanted: str) -> QlikValidationError:
 
 
 def as_bool(value: Any, name: str) -> bool:
-    """Return a rendered flag; a template renders to text, and the text "False" must not count as true.
+    """Return a rendered flag; templates render to text, and the text "False" must not count as true.
 
     :raises QlikValidationError: if it is neither true nor false.
     """
@@ -172,9 +173,9 @@ def as_int(value: Any, name: str) -> int | None:
 
 
 def as_fraction(value: Any, name: str) -> float | None:
-    """Return a rendered share; ``None`` stays ``None``.
+    """Return a rendered fraction; ``None`` stays ``None``.
 
-    :raises QlikValidationError: if it is no number from 0 to 1.
+    :raises QlikValidationError: if it is not a number from 0 to 1.
     """
     if value is None:
         return None
@@ -188,9 +189,9 @@ def as_fraction(value: Any, name: str) -> float | None:
 
 
 def as_texts(value: Any, name: str) -> list[str]:
-    """Return rendered texts, such as tags, given as one, as a list, or as the JSON text of a list.
+    """Return rendered texts, such as tags, given as one text, a list, or the JSON text of a list.
 
-    :raises QlikValidationError: if they are no texts, or one is empty.
+    :raises QlikValidationError: if they are not texts, or one is empty.
     """
     value = from_rendered(value, name)
     texts = [value] if isinstance(value, str) else value
@@ -210,7 +211,8 @@ def as_texts(value: Any, name: str) -> list[str]:
 def as_seconds(value: Any, name: str) -> float:
     """Return a rendered duration in seconds.
 
-    :raises QlikValidationError: if it is no ``timedelta`` and no number above 0, or longer than 100 years.
+    :raises QlikValidationError: if it is neither a ``timedelta`` nor a number, not above 0, or over 100
+        years.
     """
     if isinstance(value, timedelta):
         value = value.total_seconds()

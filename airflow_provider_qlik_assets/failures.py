@@ -1,4 +1,4 @@
-"""How the errors of Qlik Cloud end an Airflow task: the one place that tells permanent errors from others.
+"""How errors of Qlik Cloud end an Airflow task: the only place that decides which are permanent.
 
 ====================================================================  ===========================
 error                                                                 the task
@@ -28,14 +28,14 @@ _CONNECTION_ADVICE = (
 
 
 def is_permanent(error: BaseException) -> bool:
-    """Return whether an error stays until somebody fixes its cause."""
+    """Return whether an error persists until its cause is fixed."""
     if isinstance(error, QlikPartialFailureError):
         return all(is_permanent(failure) for failure in error.failures.values())
     return isinstance(error, (*PERMANENT_ERRORS, AirflowNotFoundException))
 
 
 def describe(error: BaseException) -> str:
-    """Return the message of an error, with the next step for the reader."""
+    """Return the message of an error, with the next step."""
     if isinstance(error, AirflowNotFoundException):
         return one_line(f"{str(error).rstrip('.')}. {_CONNECTION_ADVICE}")
     return one_line(str(error) or repr(error))

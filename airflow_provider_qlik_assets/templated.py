@@ -1,11 +1,11 @@
-"""What the DAG file gave for the arguments of a task, and what became of it when the task ran.
+"""The arguments of a task as given in the DAG file, and as rendered when the task runs.
 
-Airflow renders the template fields of a task right before it runs, except what ``.expand()`` maps from the
-result of another task. It tells such a value by its identity, so the operators keep every object as it was
-given, and convert it when the task runs: a copy would be rendered, whatever text it holds.
+Airflow renders the template fields of a task right before it runs, except values that ``.expand()`` maps from
+the result of another task. It recognizes such a value by its identity. The operators therefore keep every
+object as given and convert it when the task runs: a copy would be rendered, whatever text it contains.
 
-A template or a mapped value that became nothing is an error: ``None`` means something (clear this field, set
-no limit), and nobody wrote it into the DAG file.
+A template or mapped value that became empty is an error: ``None`` has a meaning (clear this field, set no
+limit), but the DAG file does not contain it.
 """
 
 from __future__ import annotations
@@ -20,48 +20,48 @@ from airflow_provider_qlik_assets.arguments import from_rendered, has_template, 
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, first_few, shorten
 
 _FRESHNESS = frozenset({"dataFreshness", "data_freshness"})
-# Empty text in place of these is nothing, too.
+# Empty text counts as no value for these, too.
 _REQUIRED = _FRESHNESS | {"id"}
 _CONTAINERS = (list, tuple)
 _PACKAGE = __name__.partition(".")[0]
-# Stands for what another task returned as the argument of a mapped task.
+# Stands for a mapped argument that another task returned.
 _MAPPED = object()
 
 
 class TemplatedArguments:
-    """Base of operators and sensors that keep their arguments as given, and know where they had templates."""
+    """Base of operators and sensors that keep their arguments as given and know which had templates."""
 
     template_fields: Collection[str]
 
     argument_names: ClassVar[Mapping[str, str]] = {}
-    """Names of the arguments whose template field is named otherwise."""
+    """Names of the arguments whose template field has another name."""
 
     document_fields: ClassVar[Collection[str]] = ()
-    """Template fields that hold data assets or changes of them; in the others, empty text is nothing, too."""
+    """Template fields with data assets or changes to them; in others, empty text counts as no value, too."""
 
     keeps_freshness: ClassVar[bool] = False
-    """Whether ``dataFreshness: None`` in what a task returned as a whole leaves the freshness as it is."""
+    """Whether ``dataFreshness: None`` in an object that a task returned leaves the freshness unchanged."""
 
     _written: Mapping[str, Any] | None = None
 
     @classmethod
     def partial(cls, **arguments: Any) -> Any:
-        """Give arguments to all mapped tasks, as of every operator.
+        """Set arguments for all mapped tasks, like ``partial`` of every operator.
 
-        Iterators, which only the first one could read, become lists; all else is kept as it is.
+        Iterators, which only the first task could read, become lists; everything else is kept as is.
         """
         names = {cls.argument_names.get(field, field) for field in cls.template_fields}
         kept = {name: templatable(value) if name in names else value for name, value in arguments.items()}
         return super().partial(**kept)  # type: ignore[misc]
 
     def _is_in_dag_file(self) -> bool:
-        """Return whether the DAG file gives all arguments, so that they can be checked when it is parsed.
+        """Return whether all arguments come from the DAG file, so that they can be checked now.
 
-        Otherwise this is what Airflow makes of a mapped task when it runs, and some of them may be data; or
-        the DAG sets what templates look like. Objects in which Airflow would not find templates are replaced,
-        in the DAG file only.
+        Otherwise Airflow has created this operator for a running mapped task, and some arguments may be data;
+        or the DAG changes the template syntax. Only in the DAG file, objects that Airflow would not search
+        for templates are replaced.
 
-        :raises QlikValidationError: if there is a template where Airflow renders none.
+        :raises QlikValidationError: if there is a template where Airflow does not render it.
         """
         if getattr(self, "_BaseOperator__from_mapped", False):
             return False
@@ -75,7 +75,7 @@ class TemplatedArguments:
     def _do_render_template_fields(
         self, parent: Any, template_fields: Iterable[str], context: Any, jinja_env: Any, seen_oids: set[int]
     ) -> None:
-        """Remember what is rendered. Airflow renders a mapped task in no other way."""
+        """Remember what is rendered. Airflow always renders mapped tasks this way."""
         if parent is self:
             written = {}
             for field in self._fields():
@@ -92,7 +92,7 @@ class TemplatedArguments:
         )
 
     def _check_rendered(self) -> None:
-        """Check that no template of the DAG file became nothing; call it before anything is sent.
+        """Check that every template of the DAG file gave a value; call it before anything is sent.
 
         Sequences that Airflow fetches item by item, such as the output of a mapped task, are fetched here.
 
@@ -122,7 +122,7 @@ class TemplatedArguments:
         return from_rendered(plain(getattr(self, field)), self._argument_name(field))
 
     def _has_other_marks(self) -> bool:
-        """Return whether the DAG sets what templates look like, so that they cannot be told from text."""
+        """Return whether the DAG changes the template syntax, so that templates cannot be recognized."""
         options = self.dag.jinja_environment_kwargs if self.has_dag() else None  # type: ignore[attr-defined]
         return any(name.endswith(("_string", "_prefix")) for name in options or {})
 
@@ -130,14 +130,14 @@ class TemplatedArguments:
         return self.argument_names.get(field, field)
 
     def _fields(self) -> list[str]:
-        """Return the template fields of the operator, without those that a user's subclass adds."""
+        """Return the template fields of the operator, except those that a user's subclass adds."""
         kind: Any = next(kind for kind in type(self).__mro__ if kind.__module__.partition(".")[0] == _PACKAGE)
         return [
             field for field in kind.template_fields if field in self.template_fields and hasattr(self, field)
         ]
 
     def _is_returned(self, field: str, value: Any, context: Any) -> bool:
-        """Return whether another task returned an argument; if that cannot be told, it counts as returned."""
+        """Return whether another task returned an argument; ``True`` in case of doubt."""
         if not getattr(self, "_BaseOperator__from_mapped", False):
             return False
         name = self._argument_name(field)
@@ -157,10 +157,10 @@ class TemplatedArguments:
 
 
 class _Search:
-    """Look for values that are nothing where the DAG file had a template.
+    """Find empty values where the DAG file had a template.
 
-    :param is_document: whether the argument holds data assets or changes of them.
-    :param keeps_freshness: whether ``dataFreshness: None`` is no loss inside of what was returned as a whole.
+    :param is_document: whether the argument contains data assets or changes to them.
+    :param keeps_freshness: whether ``dataFreshness: None`` is allowed inside an object that a task returned.
     """
 
     def __init__(self, *, is_document: bool, keeps_freshness: bool) -> None:
@@ -170,13 +170,13 @@ class _Search:
     def lost(
         self, written: Any, value: Any, path: str, key: Any = None, *, in_properties: bool = False
     ) -> Iterator[str]:
-        """Yield the paths of what is nothing, and what it is.
+        """Yield the paths of empty values, with the values.
 
-        :param written: what the DAG file has at this place.
-        :param value: what it became.
-        :param path: the place, for the message.
-        :param key: name of the field that it is the value of.
-        :param in_properties: whether it is inside of ``properties``, whose names mean nothing here.
+        :param written: the value in the DAG file.
+        :param value: the rendered value.
+        :param path: the path of the value, for the message.
+        :param key: name of the field with this value.
+        :param in_properties: whether it is inside ``properties``, whose names have no meaning here.
         """
         inside = in_properties or key == "properties"
         if isinstance(written, Mapping):
@@ -215,7 +215,7 @@ class _Search:
 
 
 def _parsed(value: Any) -> Any:
-    """Return what JSON text holds; anything else as it is."""
+    """Return the value of JSON text, and anything else unchanged."""
     if isinstance(value, str) and (value.strip().startswith(("[", "{")) or value.strip() == "null"):
         try:
             return json.loads(value)
@@ -225,9 +225,9 @@ def _parsed(value: Any) -> Any:
 
 
 def _check_keys(value: Any, path: str) -> None:
-    """Refuse templates in names.
+    """Reject templates in names.
 
-    :raises QlikValidationError: naming the place.
+    :raises QlikValidationError: naming the path.
     """
     if isinstance(value, Mapping):
         for key, item in value.items():

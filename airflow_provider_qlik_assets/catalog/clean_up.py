@@ -214,7 +214,7 @@ class _Look:
         shown = f": {first_few(stalest)}" if stalest else ""
         return (
             f"{len(self.selected)} of {len(self.ids)} data assets are stale, "
-            f"not counting {self.protected} that a tag protects{shown}."
+            f"not counting {self.protected} protected by a tag{shown}."
         )
 
 
@@ -251,7 +251,7 @@ def check_data_stores(data_store_ids: Any) -> None:
         raise QlikValidationError("data_store_ids is empty: name at least one data store to clean up.")
     for data_store_id in data_store_ids:
         if check_id(data_store_id) == "*":
-            raise QlikValidationError("'*' would clean up every data store: name each one.")
+            raise QlikValidationError("'*' would clean up every data store: name each data store.")
 
 
 def check_undated(undated: Any) -> None:
@@ -261,7 +261,7 @@ def check_undated(undated: Any) -> None:
     """
     if undated not in get_args(Undated):
         raise QlikValidationError(
-            f"undated is 'skip' or 'use_last_modified', not {shorten(repr(undated), 60)}."
+            f"undated must be 'skip' or 'use_last_modified', not {shorten(repr(undated), 60)}."
         )
 
 
@@ -283,12 +283,12 @@ def check_pattern(pattern: str | None) -> None:
         return
     if not isinstance(pattern, str) or not pattern or len(pattern) > LONGEST_PATTERN:
         raise QlikValidationError(
-            f"technical_name_pattern is a regular expression of 1 to {LONGEST_PATTERN} characters."
+            f"technical_name_pattern must be a regular expression of 1 to {LONGEST_PATTERN} characters."
         )
     try:
         NamePattern(pattern)
     except ValueError as error:
         raise QlikValidationError(
-            f"technical_name_pattern {shorten(repr(pattern), 100)} is no regular expression that can be "
-            f"used: {error}. It has to match the whole name; for all that begin with tmp_ write 'tmp_.*'."
+            f"technical_name_pattern {shorten(repr(pattern), 100)} is not a supported regular expression: "
+            f"{error}. It must match the whole name; to select all names that start with tmp_, use 'tmp_.*'."
         ) from None

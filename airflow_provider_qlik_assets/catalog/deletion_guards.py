@@ -29,18 +29,20 @@ class DeletionGuards:
     def __post_init__(self) -> None:
         most, share = self.max_deletions, self.max_fraction
         if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 0):
-            raise QlikValidationError(f"max_deletions is a whole number, not {shorten(repr(most), 60)}.")
+            raise QlikValidationError(f"max_deletions must be a whole number, not {shorten(repr(most), 60)}.")
         if share is not None and (
             isinstance(share, bool)
             or not isinstance(share, int | float)
             or not math.isfinite(share)
             or not 0 <= share <= 1
         ):
-            raise QlikValidationError(f"max_fraction is a share from 0 to 1, not {shorten(repr(share), 60)}.")
+            raise QlikValidationError(
+                f"max_fraction must be a fraction from 0 to 1, not {shorten(repr(share), 60)}."
+            )
         if isinstance(self.protected_tags, str) or not all(
             isinstance(tag, str) and tag for tag in self.protected_tags
         ):
-            raise QlikValidationError("protected_tags is a list of tags.")
+            raise QlikValidationError("protected_tags must be a list of tags.")
 
     def protects(self, asset: DataAsset) -> bool:
         """Return whether a data asset must not be deleted."""
@@ -65,7 +67,7 @@ class DeletionGuards:
         nothing = "nothing more" if self.already_deleted else "nothing"
         if self.max_deletions is not None and deletions > self.max_deletions:
             raise QlikValidationError(
-                f"{deletions} data assets would be deleted, max_deletions allows {self.max_deletions}: "
+                f"{deletions} data assets would be deleted, but max_deletions allows {self.max_deletions}: "
                 f"{nothing} was deleted. Check what is selected, or raise max_deletions."
             )
         # A quotient, not a product: 0.29 * 100 is less than 29.
@@ -73,6 +75,6 @@ class DeletionGuards:
         if self.max_fraction is not None and share > self.max_fraction:
             raise QlikValidationError(
                 f"{deletions} of {total} data assets would be deleted ({share:.1%}), "
-                f"max_fraction allows {self.max_fraction:.1%}: {nothing} was deleted. Check what is "
+                f"but max_fraction allows {self.max_fraction:.1%}: {nothing} was deleted. Check what is "
                 "selected, or raise max_fraction."
             )

@@ -99,5 +99,5 @@ def set_data_freshness_by_id(
             raise
         missing = list(failed.failures)
         raise QlikNotFoundError.without_request(
-            404, f"{len(missing)} data assets do not exist, all others were stamped: {first_few(missing)}."
+            404, f"{len(missing)} data assets do not exist; all others were stamped: {first_few(missing)}."
         ) from failed

@@ -34,7 +34,7 @@ class NamePattern:
 
     def __init__(self, pattern: str) -> None:
         if not isinstance(pattern, str) or not 1 <= len(pattern) <= LONGEST_PATTERN:
-            raise ValueError(f"it has to be a text of 1 to {LONGEST_PATTERN} characters")
+            raise ValueError(f"it must be a text of 1 to {LONGEST_PATTERN} characters")
         try:
             re.compile(pattern)
         except (re.error, OverflowError, RecursionError) as error:
@@ -85,7 +85,7 @@ class NamePattern:
 
     def _add(self, atom: re.Pattern[str] | None, *targets: int) -> int:
         if len(self._states) >= _MOST_STATES:
-            raise ValueError("it is too large once its repetitions are written out")
+            raise ValueError("it is too large when its repetitions are expanded")
         self._states.append(_State(atom, list(targets)))
         return len(self._states) - 1
 

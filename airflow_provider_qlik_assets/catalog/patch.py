@@ -72,14 +72,14 @@ def check_patch(
     if expected_version is not None and (
         isinstance(expected_version, bool) or not isinstance(expected_version, int)
     ):
-        raise QlikValidationError(f"expected_version is a whole number, not {expected_version!r}.")
+        raise QlikValidationError(f"expected_version must be a whole number, not {expected_version!r}.")
     if changes is not None:
         desired = DataAsset.parse(changes)
         refused = sorted(desired.model_fields_set - desired.given_fields)
         if refused:
             raise QlikValidationError(f"{', '.join(refused)} cannot be changed: Qlik Cloud sets it.")
         if not desired.given_fields:
-            raise QlikValidationError("'changes' names no field.")
+            raise QlikValidationError("'changes' is empty: name at least one field.")
         if desired.data_freshness is not None:
             parse_stamp(desired.data_freshness)
         return desired, []
@@ -88,7 +88,9 @@ def check_patch(
         if operation.op == "add" and operation.path == "/dataFreshness" and operation.value is not None:
             parse_stamp(cast("str", operation.value))
     if all(operation.op == "test" for operation in parsed):
-        raise QlikValidationError("The patch holds only tests, so it changes nothing.")
+        raise QlikValidationError(
+            "The patch contains only tests, so it changes nothing: add an operation that changes a field."
+        )
     return None, parsed
 
 

@@ -264,7 +264,7 @@ class QlikCloudClient:
     ) -> DataAsset:
         """Send one JSON Patch (``PATCH /api/v1/data-assets/{id}``).
 
-        The hook's method of the same name differs: it reads first and only writes what has changed, see
+        The hook's method of this name differs: it reads first and only writes what has changed, see
         :func:`~airflow_provider_qlik_assets.catalog.patch.patch_data_asset`.
 
         When its outcome is unknown, it is only repeated if all operations are idempotent, or if the first one
@@ -304,7 +304,7 @@ class QlikCloudClient:
     def delete_data_assets(self, data_asset_ids: Iterable[str]) -> None:
         """Delete data assets and everything in them with one request (``DELETE /api/v1/data-assets``).
 
-        The hook's method of the same name differs: it accepts any number of ids and has guards, see
+        The hook's method of this name differs: it accepts any number of ids and has guards, see
         :func:`~airflow_provider_qlik_assets.catalog.deletion.delete_data_assets`.
 
         :param data_asset_ids: 1 to 100 different ids; Qlik Cloud accepts no more in one request.

@@ -1,4 +1,4 @@
-"""Certificates and proxies: what is wrong with them, and why no answer came over the network."""
+"""Certificates and proxies: check them, and explain why no answer came over the network."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from airflow_provider_qlik_assets.client.log import get_logger
 logger = get_logger(__name__)
 
 _PROXY_SCHEMES = frozenset({"http", "https", "socks4", "socks4a", "socks5", "socks5h"})
-# The connection was not made; DNS failures are among them.
+# No connection was made; these include DNS failures.
 _NEVER_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ProxyError)
-# What OpenSSL calls an answer that is no TLS; which one depends on its version.
+# How OpenSSL reports an answer that is not TLS, depending on its version.
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE")
 _TUNNEL_STATUS = re.compile(r"Tunnel connection failed: (\d{3})([^'\"]*)")
 
@@ -33,8 +33,8 @@ class Route:
     """How a tenant is reached, for messages.
 
     :param base_url: the tenant.
-    :param proxy: host and port of the proxy; empty if there is none.
-    :param proxy_source: the setting that the proxy is from.
+    :param proxy: host and port of the proxy; empty without a proxy.
+    :param proxy_source: the setting that names the proxy.
     """
 
     base_url: str
@@ -45,9 +45,10 @@ class Route:
     def find(cls, base_url: str, given: Mapping[str, str] | None, merged: Mapping[str, str]) -> Route:
         """Return the route that ``requests`` takes.
 
-        :param given: the proxies of the settings.
-        :param merged: these and the environment's.
-        :raises QlikConfigurationError: if the proxy is none; its URL may hold a password and is not quoted.
+        :param given: the proxies in the settings.
+        :param merged: these, and those of the environment.
+        :raises QlikConfigurationError: if the proxy is invalid; its URL is not quoted, since it may contain a
+            password.
         """
         url = requests.utils.select_proxy(base_url, dict(merged))
         if not url:
@@ -55,7 +56,7 @@ class Route:
         ours = requests.utils.select_proxy(base_url, dict(given or {}))
         source = "'proxies'" if url == ours else _proxy_variable(urlsplit(base_url).scheme)
         try:
-            # Without a scheme, requests may take what is before the first colon for one.
+            # Without a scheme, requests may mistake the part before the first colon for one.
             is_read = "://" in url or bool(urllib3.util.parse_url(url).host)
             parts = urllib3.util.parse_url(url if "://" in url else f"http://{url}")
         except urllib3.exceptions.LocationParseError:
@@ -82,10 +83,10 @@ class Route:
     def diagnose(self, error: Exception, shown: str, *, timeout: tuple[float, float]) -> Diagnosis:
         """Return why no complete answer came.
 
-        :param error: of ``requests`` or ``urllib3``.
+        :param error: the error of ``requests`` or ``urllib3``.
         :param shown: method and URL of the request.
         :param timeout: seconds to connect and to read.
-        :raises QlikConfigurationError: if the settings have to be changed first.
+        :raises QlikConfigurationError: if the settings must be changed first.
         """
         if isinstance(error, requests.exceptions.SSLError):
             return self._tls(error, shown)
@@ -120,7 +121,7 @@ class Route:
                 f"{shown}: the certificate of the host is not trusted{f' ({why})' if why else ''}"
                 ". Check the host; if your proxy intercepts TLS, set the extra 'verify' to the path of its "
                 "CA bundle."
-            ) from None  # its text is from outside, and a traceback would show it as it is
+            ) from None  # its text is untrusted, and a traceback would show it unescaped
         reason = getattr(cause, "reason", None) or type(cause).__name__
         if any(mark in str(reason) for mark in _NO_TLS):
             host = urlsplit(self.base_url).netloc
@@ -156,7 +157,7 @@ class Diagnosis:
 
     :param reason: what happened, as a clause.
     :param request_sent: whether the request may have reached the tenant.
-    :param advice: the next step, unless a change may have been made; empty for the usual one.
+    :param advice: the next step if no change may have been made; empty for the usual one.
     :param hint: added to the next step.
     """
 
@@ -185,7 +186,7 @@ class Diagnosis:
 
 @functools.cache
 def warn_of_unverified_certificates() -> None:
-    """Say once per process what ``verify`` = ``False`` means."""
+    """Warn once per process about ``verify`` = ``False``."""
     logger.warning(
         "'verify' is false: TLS certificates are not checked, and anyone on the network path can read the "
         "credentials and change every answer. Set it to the path of the CA bundle of your proxy or host."
@@ -193,10 +194,10 @@ def warn_of_unverified_certificates() -> None:
 
 
 def check_verify(given: bool | str, used: bool | str) -> None:
-    """Refuse a CA bundle that cannot be used.
+    """Reject a CA bundle that cannot be used.
 
     :param given: the setting.
-    :param used: the setting, or what the environment gives in its place.
+    :param used: the setting, or its replacement from the environment.
     :raises QlikConfigurationError: naming the setting or the environment variable.
     """
     if not isinstance(used, str):
@@ -222,7 +223,7 @@ def check_verify(given: bool | str, used: bool | str) -> None:
 
 
 def _proxy_variable(scheme: str) -> str:
-    """Return the environment variable that ``requests`` takes the proxy of a scheme from."""
+    """Return the environment variable from which ``requests`` takes the proxy of a scheme."""
     names = [name for base in (scheme, "all") for name in (f"{base}_proxy", f"{base}_proxy".upper())]
     name = next((name for name in names if os.environ.get(name)), None)
     return f"the environment variable {name}" if name else "the proxy settings of this machine"

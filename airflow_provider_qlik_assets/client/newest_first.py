@@ -1,6 +1,6 @@
-"""How far to read a listing, the last modified first, to have seen every change.
+"""How far to read a newest-first listing to see every change.
 
-Instants are Qlik Cloud's own and only compared with each other; the clock here measures durations alone.
+Instants come from Qlik Cloud and are only compared with each other. The clock here only measures durations.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from datetime import timedelta
 
 import pendulum
 
-# A change may become visible later than the instant that it bears says: it is committed after that, or was
-# made by a server whose clock is behind.
+# A change may become visible later than its own instant says: it may be committed later, or made by a server
+# whose clock is behind.
 _SETTLING_SECONDS = 10.0
 
 
 class Watermark:
-    """The instant up to which every change was seen.
+    """The instant up to which every change has been seen.
 
-    ``newest`` is the latest modification seen, ``None`` if there was none. As long as others of about that
-    time may still become visible, all that is less than some seconds older has to be read again.
+    ``newest`` is the latest modification seen, or ``None``. While other changes of about that time may still
+    become visible, everything up to some seconds older must be read again.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Watermark:
         self._settled = False
 
     def is_above(self, modified: pendulum.DateTime | None) -> bool:
-        """Return whether a modification is above the mark, so that what follows it may be, too."""
+        """Return whether a modification is above the mark, so that those after it may be, too."""
         if self.newest is None or modified is None:
             return True
         margin = 0.0 if self._settled else _SETTLING_SECONDS
@@ -41,10 +41,10 @@ class Watermark:
         return self.newest is not None and instant is not None and instant > self.newest
 
     def advance(self, newest: pendulum.DateTime | None, began: float, ended: float) -> None:
-        """Take note that everything above was read.
+        """Record that everything above the mark has been read.
 
         :param newest: the latest modification seen.
-        :param began: when the reading began, in seconds on a clock that never goes back.
+        :param began: when reading began, in seconds on a monotonic clock.
         :param ended: when it ended.
         """
         if not self.started or newest != self.newest:
@@ -54,7 +54,7 @@ class Watermark:
 
 
 def is_newest_first(instants: Iterable[pendulum.DateTime | None]) -> bool:
-    """Return whether all are known, and each is not after the one before it."""
+    """Return whether all are known, and none is later than the one before it."""
     instants = list(instants)
     return all(
         one is not None and other is not None and one >= other

@@ -1,11 +1,11 @@
 """Read all pages of a listing while others change it.
 
-Pages are counted by position, so deleting an asset moves all later ones forward. A reader that goes forward
-then misses the one that moves from the page it reads next to the page it has read. Reading from the last page
-to the first, in an order in which assets only ever move forward (by creation: new ones come last), cannot
-miss any: whatever moves forward is met again.
+Pages are counted by position, so deleting a data asset moves all later ones forward. A reader that goes
+forward then misses the one that moves from the next page to the page just read. This reader therefore goes
+from the last page to the first, sorted by creation. In that order, data assets only move forward and new ones
+come last, so the reader meets again whatever moves, and misses nothing.
 
-A tenant is not believed how many pages it has: a reading ends at the first empty page, and with an error if
+The number of pages that a tenant reports is not trusted: reading ends at the first empty page, and fails if
 page after page shows nothing new.
 """
 
@@ -23,9 +23,9 @@ logger = get_logger(__name__)
 MOST_PER_PAGE = 100
 _MOST_READINGS = 10
 _MOST_PAGES_WITHOUT_NEWS = 10
-# Of 100 data assets each; reading them takes ten minutes of the quota.
+# Pages of 100 data assets; reading them uses ten minutes of the quota.
 _MOST_PAGES = 10_000
-# An order in which assets never move back.
+# An order in which data assets never move back.
 _BY_CREATION = "createdTime"
 
 
@@ -34,8 +34,8 @@ class Page:
     """One page of a listing.
 
     :param items: the data assets on it.
-    :param pages: number of pages at that moment.
-    :param total: number of data assets at that moment.
+    :param pages: number of pages at the time of reading.
+    :param total: number of data assets at the time of reading.
     """
 
     items: list[DataAsset]
@@ -44,7 +44,7 @@ class Page:
 
     @property
     def last(self) -> int:
-        """Number of the last page, as far as the numbers of pages and of data assets agree."""
+        """Number of the last page that both the number of pages and the total allow."""
         return min(self.pages, -(-self.total // len(self.items)) if self.items else 1) - 1
 
 
@@ -54,11 +54,11 @@ ReadPage = Callable[[int, str | None], Page]
 def listing(read_page: ReadPage, *, sort: str | None = None) -> Iterator[DataAsset]:
     """Iterate over the data assets of a listing, each once.
 
-    Where the tenant refuses to sort, assets may move either way; then all pages are read again until two
-    readings find the same.
+    If the tenant refuses to sort, data assets may move in both directions. All pages are then read again
+    until two readings agree.
 
-    :param read_page: reads the page with a number (from 0) in an order (``None``: unspecified).
-    :param sort: order to keep; assets that were moved past the reader meanwhile come last, out of order.
+    :param read_page: reads a page by its number (from 0), in an order (``None``: unspecified).
+    :param sort: order to keep; data assets that move past the reader come last, out of order.
     """
     seen: set[str | None] = set()
     if sort is not None:
@@ -108,16 +108,16 @@ def _backward(read_page: ReadPage, order: str | None, first: Page) -> Iterator[P
     while number > 0:
         page = check(read_page(number, order))
         yield page
-        # There may be fewer pages by now.
+        # There may be fewer pages now.
         number = min(number, page.pages) - 1
     if first.last > 0:
         yield read_page(0, order)
 
 
 class NewsCheck:
-    """End a reading that a tenant would never let end: each page of it goes through here.
+    """End a reading that would otherwise never end; each of its pages passes through here.
 
-    :raises QlikResponseError: when called with a page too many.
+    :raises QlikResponseError: when called with one page too many.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The one rule that decides whether a request is sent again, and when."""
+"""The single rule that decides whether and when a request is sent again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Failure:
     :param reason: what happened, for the log.
     :param http_status: status of the answer; ``None`` if no complete answer came.
     :param request_sent: whether the request may have reached Qlik Cloud.
-    :param retry_after: seconds that the answer asked to wait; ``None`` if it did not ask.
+    :param retry_after: seconds that the answer asked to wait; ``None`` if it did not.
     """
 
     reason: str
@@ -31,13 +31,13 @@ class Failure:
 
     @property
     def may_have_been_done(self) -> bool:
-        """Whether Qlik Cloud may have carried the request out all the same."""
+        """Whether Qlik Cloud may still have carried out the request."""
         return self.request_sent and (self.http_status is None or self.http_status >= 500)
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Decide from the failure alone whether to send a request again.
+    """Decide, only from the failure, whether to send a request again.
 
     =====================================  ==========================================================
     429                                    always, after ``Retry-After``: it was not processed
@@ -46,8 +46,8 @@ class RetryPolicy:
     everything else                        never
     =====================================  ==========================================================
 
-    :param max_retries: how often a request is repeated at most; waits for the rate limit do not count.
-    :param max_retry_wait: seconds that all waits of one call may take together.
+    :param max_retries: how many times a request is repeated at most; waits for the rate limit do not count.
+    :param max_retry_wait: total seconds that one call may wait between retries.
     """
 
     max_retries: int = 5
@@ -62,12 +62,12 @@ class RetryPolicy:
         safe_to_repeat: bool,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> float | None:
-        """Return the seconds to wait before the request is sent again, or ``None`` if it must not be.
+        """Return the seconds to wait before the next attempt, or ``None`` if there must be none.
 
         :param failure: how the last attempt failed.
         :param attempt: number of the last attempt, from 1.
-        :param waited: seconds that earlier waits of this call have taken.
-        :param safe_to_repeat: whether doing the request twice is the same as doing it once.
+        :param waited: seconds that this call has waited so far.
+        :param safe_to_repeat: whether sending the request twice has the same effect as sending it once.
         :param uniform: source of jitter.
         """
         limited = failure.http_status == 429
@@ -89,9 +89,9 @@ class RetryPolicy:
 def parse_retry_after(
     value: str | None, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> float | None:
-    """Return the seconds that a ``Retry-After`` header asks to wait, or ``None`` if it says nothing usable.
+    """Return the seconds that a ``Retry-After`` header asks to wait, or ``None`` if it is not usable.
 
-    :param value: whole seconds or an HTTP date (RFC 9110); a moment in the past is 0.
+    :param value: whole seconds or an HTTP date (RFC 9110); a date in the past is 0.
     :param now: the current time, for an HTTP date.
     """
     text = (value or "").strip()

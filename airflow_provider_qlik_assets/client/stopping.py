@@ -1,4 +1,4 @@
-"""A flag that ends work early: nothing more is sent, and nobody waits any longer."""
+"""A flag that ends work early: no more requests, no more waits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LONGEST_NAP_SECONDS = 0.25
 
 
 class StopFlag:
-    """Says that work is to end. It may be set from a signal handler: there is no lock in it.
+    """Tells work to end. A signal handler may set it, because it uses no lock.
 
     :param parent: a flag that sets this one as well.
     """
@@ -23,7 +23,7 @@ class StopFlag:
 
     @property
     def is_set(self) -> bool:
-        """Whether the work is to end."""
+        """Whether the work should end."""
         return self._is_set or (self._parent is not None and self._parent.is_set)
 
     def set(self) -> None:
@@ -31,28 +31,28 @@ class StopFlag:
         self._is_set = True
 
     def begin(self) -> None:
-        """Begin work anew: what ended earlier work, or came after its end, does not end this.
+        """Start new work, which a flag set for earlier work does not end.
 
-        Only before work begins for the first time, a flag that is set already counts.
+        Only before the first start, a flag that is already set counts.
         """
         if self._has_begun:
             self._is_set = False
         self._has_begun = True
 
     def check(self, what: str) -> None:
-        """Raise if the work is to end.
+        """Raise an error if the work should end.
 
-        :param what: what is not done then, for the message.
-        :raises QlikStoppedError: it is.
+        :param what: what is not done, for the message.
+        :raises QlikStoppedError: if the flag is set.
         """
         if self.is_set:
             raise QlikStoppedError(f"The work was stopped: {what}.")
 
     def sleep(self, seconds: float, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Sleep for some seconds; the default sleeps no longer than until the flag is set.
+        """Sleep for some seconds; the default ``sleep`` ends when the flag is set.
 
         :param sleep: sleeps for some seconds.
-        :raises QlikStoppedError: the work is to end.
+        :raises QlikStoppedError: if the flag is set.
         """
         longest = _LONGEST_NAP_SECONDS if sleep is time.sleep else seconds
         while seconds > 0:

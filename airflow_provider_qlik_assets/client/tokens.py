@@ -1,9 +1,9 @@
 """OAuth access tokens, shared by the threads and processes of one user on one host.
 
-Asking for a token costs a write of the quota and tokens are limited, so a short-lived task process takes the
-token that another one got. The file is readable by its owner only; its name is a digest of tenant, client,
-secret and scope, so a token is never handed to somebody with other credentials. Whoever gets a new token
-removes those that have expired, also those of credentials that are no longer in use.
+Requesting a token uses the write quota, and tokens are limited, so a short-lived task process reuses the
+token of another one. Only its owner can read the file. Its name is a digest of tenant, client, secret and
+scope, so that a token is never shared between different credentials. A process that gets a new token removes
+expired ones, including those of credentials that are no longer used.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from airflow_provider_qlik_assets.client.sent_secrets import LONGEST_SECRET
 
 logger = get_logger(__name__)
 
-# Qlik Cloud's tokens are valid for six hours; one that expires earlier unsaid is renewed on a 401.
+# Qlik Cloud's tokens are valid for six hours; one that silently expires earlier is renewed on a 401.
 _DEFAULT_LIFETIME_SECONDS = 6 * 3600.0
-# A shorter one would be masked wherever that word is in a log.
+# A shorter one would be masked wherever the same text occurs in a log.
 _TOKEN_LENGTHS = range(16, LONGEST_SECRET + 1)
 _LONGEST_LEEWAY_SECONDS = 60.0
-# Another process that takes longer to get one is not waited for; then each gets its own.
+# If another process takes longer to get a token, each process gets its own.
 _RENEWAL_TIMEOUT_SECONDS = 15.0
 
 
@@ -47,7 +47,7 @@ class AccessToken:
     """An access token.
 
     :param value: the token itself.
-    :param renew_at: Unix time from which a new one should be used.
+    :param renew_at: Unix time after which a new token should be used.
     """
 
     value: str = field(repr=False)
@@ -57,9 +57,9 @@ class AccessToken:
     def from_reply(cls, reply: Any, *, requested_at: float) -> AccessToken:
         """Return the token of a reply of ``/oauth/token``.
 
-        :param reply: the JSON body; its lifetime may be in ``expires_in``, ``expires_at``, both or neither.
-        :param requested_at: Unix time at which it was asked for.
-        :raises QlikResponseError: if it holds no token.
+        :param reply: the JSON body; the lifetime may be in ``expires_in``, ``expires_at``, both or neither.
+        :param requested_at: Unix time of the request.
+        :raises QlikResponseError: if it contains no token.
         """
         value = reply.get("access_token") if isinstance(reply, Mapping) else None
         if not is_bearer_token(value) or len(value) not in _TOKEN_LENGTHS:
@@ -70,20 +70,22 @@ class AccessToken:
                 lifetime = parse_instant(reply["expires_at"]).timestamp() - requested_at
             except (KeyError, QlikValidationError):
                 lifetime = _DEFAULT_LIFETIME_SECONDS
-        if not lifetime > 0:  # the clocks differ, or the reply is odd: a token that was just given is good
+        if (
+            not lifetime > 0
+        ):  # the clocks differ, or the reply is wrong: a token that was just issued is valid
             lifetime = _DEFAULT_LIFETIME_SECONDS
         lifetime = min(lifetime, _DEFAULT_LIFETIME_SECONDS)
         return cls(value, requested_at + lifetime - min(_LONGEST_LEEWAY_SECONDS, 0.1 * lifetime))
 
 
 class TokenCache:
-    """Give out the current token; get a new one when it is due, one renewal at a time.
+    """Provide the current token; renew it when due, one renewal at a time.
 
-    :param name: digest that names the credentials and what they are for.
-    :param request_token: asks Qlik Cloud for a token.
+    :param name: digest that identifies the credentials and their purpose.
+    :param request_token: requests a token from Qlik Cloud.
     :param on_new_token: called with each new token before it is used, to mask it in logs.
-    :param directory: where the tokens are shared; by default the user's state directory.
-    :param clock: Unix time.
+    :param directory: directory of the shared tokens; defaults to the user's state directory.
+    :param clock: returns Unix time.
     """
 
     def __init__(
@@ -106,7 +108,7 @@ class TokenCache:
     def get(self, *, refused: str | None = None) -> str:
         """Return a token that is valid for a while.
 
-        :param refused: a token that was refused and must not be given out again.
+        :param refused: a token that was rejected and must not be returned again.
         """
         token = self._token
         if token is None or not self._usable(token, refused):
@@ -141,18 +143,18 @@ class TokenCache:
 
     @contextlib.contextmanager
     def _renewing(self) -> Iterator[Path]:
-        """Exclude the other processes of this host; give the path of the shared token."""
+        """Exclude other processes of this host; yield the path of the shared token."""
         directory = self._directory or default_state_directory()
         with locked(directory / f"token-{self._name}.lock", timeout=_RENEWAL_TIMEOUT_SECONDS):
             yield directory / f"token-{self._name}.json"
 
     def _tidy(self, directory: Path) -> None:
-        """Remove tokens that nobody can use any more, and what killed processes left behind."""
+        """Remove expired tokens, and the files that killed processes left behind."""
         remove_orphans(directory)
         with contextlib.suppress(OSError):
             for path in directory.glob("token-*.json"):
                 lock = path.with_suffix(".lock")
-                # Whoever holds the lock is renewing the token, this process among them.
+                # If the lock is held, a process is renewing the token; it may be this one.
                 with contextlib.suppress(OSError), locked(lock, timeout=0.0):
                     token = _load(path)
                     if token is None or self._clock() >= token.renew_at + _LONGEST_LEEWAY_SECONDS:
@@ -161,7 +163,7 @@ class TokenCache:
 
 
 def _load(path: Path) -> AccessToken | None:
-    """Return the token of a file, or ``None`` if there is none that can be read."""
+    """Return the token in a file, or ``None`` if none can be read."""
     try:
         token = AccessToken(**json.loads(read_private(path) or b"{}"))
     except (ValueError, TypeError):

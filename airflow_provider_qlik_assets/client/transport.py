@@ -61,10 +61,10 @@ class Request:
     :param path: path on the tenant, already percent-encoded.
     :param params: query parameters.
     :param body: JSON body; ``None`` sends none.
-    :param safe_to_repeat: whether doing the request twice is the same as doing it once.
-    :param parse: returns what the JSON of an answer (``None`` if it is empty) means; raises an error if that
-        is not what was asked for, and the connection is not used again.
-    :param secret_answer: whether the answer may hold a secret, so that no message quotes it.
+    :param safe_to_repeat: whether sending the request twice has the same effect as sending it once.
+    :param parse: turns the JSON of an answer (``None`` if empty) into a result. If the answer is not what was
+        requested, it raises an error and the connection is not reused.
+    :param secret_answer: whether the answer may contain a secret, so that no message quotes it.
     """
 
     method: str
@@ -77,7 +77,7 @@ class Request:
 
     @property
     def tier(self) -> Tier:
-        """Rate limit that the request counts towards."""
+        """Rate limit tier that the request counts towards."""
         return Tier.ONE if self.method == "GET" else Tier.TWO
 
 
@@ -86,8 +86,8 @@ class Answer:
     """A successful answer.
 
     :param http_status: 2xx.
-    :param document: what the request's ``parse`` made of the JSON body, ``None`` if there was none.
-    :param repeated: whether an earlier attempt of the same request may have been carried out as well.
+    :param document: what the request's ``parse`` returned for the JSON body; ``None`` if there was none.
+    :param repeated: whether an earlier attempt of the same request may also have been carried out.
     """
 
     http_status: int
@@ -98,14 +98,14 @@ class Answer:
 class Transport:
     """Send requests to one tenant.
 
-    Threads may share a transport; processes may not (the client makes a new one after a fork).
+    Threads may share a transport; processes may not. The client creates a new one after a fork.
 
     :param base_url: as :func:`~airflow_provider_qlik_assets.client.base_url.parse_base_url` returns it.
-    :param limiter: grants each request its place in the shared rate limit.
+    :param limiter: makes each request wait for the shared rate limit.
     :param retry: decides whether a failed request is repeated.
     :param timeout: seconds to connect, and seconds from sending a request to the last byte of its answer.
-    :param verify: ``True``, ``False``, or path of a CA bundle.
-    :param proxies: proxy URL by scheme; ``None`` takes the environment's. Not for http://.
+    :param verify: ``True``, ``False``, or the path of a CA bundle.
+    :param proxies: proxy URL by scheme; ``None`` uses the environment. Ignored for http://.
     :param user_agent: appended to the ``User-Agent``.
     :param sleep: waits for some seconds.
     :param stop_flag: once it is set, nothing more is sent.
@@ -141,14 +141,14 @@ class Transport:
                 "User-Agent": f"{USER_AGENT} {user_agent}".strip(),
             }
         )
-        # Read from the environment once: doing it for each request costs more than the request.
+        # Read from the environment once, because doing so for each request costs more than the request.
         self._options = dict[str, Any](
             self._session.merge_environment_settings(
                 base_url, dict(proxies or {}), stream=True, verify=verify, cert=None
             )
         )
         self._session.trust_env = False
-        if base_url.startswith("http:"):  # on this machine; a proxy would get the credentials in clear text
+        if base_url.startswith("http:"):  # on this machine; a proxy would see the credentials in clear text
             self._options["proxies"] = {}
         check_verify(verify, self._options["verify"])
         if self._options["verify"] is False and base_url.startswith("https:"):
@@ -164,10 +164,10 @@ class Transport:
 
         :param request: what to send.
         :param auth: adds the credentials; ``None`` sends none.
-        :raises QlikApiError: Qlik Cloud refused the request.
+        :raises QlikApiError: Qlik Cloud rejected the request.
         :raises QlikConnectionError: no complete answer came.
-        :raises QlikResponseError: the answer was not the JSON that was expected.
-        :raises QlikConfigurationError: the settings cannot work.
+        :raises QlikResponseError: the answer was not the expected JSON.
+        :raises QlikConfigurationError: the settings are invalid.
         :raises QlikStoppedError: the stop flag was set.
         """
         attempt, waited = 1, 0.0
@@ -198,7 +198,7 @@ class Transport:
                     "%s %s: %s; attempt %d follows in %.1f s.",
                     request.method, request.path, failure.reason, attempt, wait,
                 )  # fmt: skip
-                if not limited:  # after a 429 the limiter waits, for all who share the limit
+                if not limited:  # after a 429 the limiter waits, for all that share the limit
                     self._sleep(wait)
             else:
                 return Answer(status, document, repeated)
@@ -214,7 +214,7 @@ class Transport:
                 requests.Request(method, url, params=params, json=request.body, auth=auth)
             )
             self._stop_flag.check(not_sent)
-            self._limiter.acquire(request.tier)  # a wait ends by the flag, too; a grant is not thrown away
+            self._limiter.acquire(request.tier)  # the flag ends a wait, too; a grant is not wasted
             with AnswerDeadline(sum(self._timeout)) as exchange:
                 response, content = self._exchange(prepared, exchange, f"{method} {shown_url}", quote)
                 if not response.is_redirect:
@@ -242,13 +242,13 @@ class Transport:
     ) -> tuple[requests.Response, Content]:
         """Send a request and read its whole answer."""
         try:
-            # By the adapter: a session would look at redirects and keep cookies.
+            # With the adapter, because a session would process redirects and keep cookies.
             adapter = self._session.get_adapter(self.base_url)
             response = adapter.send(prepared, timeout=self._timeout, **self._options)
             content = None
             try:
                 if response.status_code < 200:
-                    # The real answer may follow, and would be taken for that of the next request.
+                    # The final answer may follow, and would be mistaken for that of the next request.
                     raise urllib3.exceptions.ProtocolError(f"interim answer {response.status_code}")
                 content = read_content(response, shown, quote)
             finally:
@@ -256,7 +256,7 @@ class Transport:
                     response.raw.close()
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
             diagnosis = self._route.diagnose(error, shown, timeout=self._timeout)
-            if diagnosis.request_sent and quote is quote_nothing:  # what is no HTTP is quoted, too
+            if diagnosis.request_sent and quote is quote_nothing:  # it may quote an answer that is not HTTP
                 diagnosis = replace(diagnosis, reason=diagnosis.reason.partition(" (")[0])
         else:
             if not exchange.expired:

@@ -1,4 +1,4 @@
-"""Turn input of callers into models, with messages that name the mistake and the nearest right name."""
+"""Turn callers' input into models, with messages that name the mistake and suggest the right name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def parse_model(model: type[Model], value: Mapping[str, Any], what: str) -> Mode
 def describe_problems(error: ValidationError, model: type[BaseModel], *, quote: bool = True) -> str:
     """Return the problems of a validation error in one line.
 
-    :param quote: whether unknown names, and texts that are no instants, may be shown.
+    :param quote: whether to show unknown names, and texts that are not instants.
     """
     problems = error.errors(include_input=False, include_url=False)
     describe = _describe if quote else _describe_without_quoting
@@ -47,9 +47,9 @@ def describe_problems(error: ValidationError, model: type[BaseModel], *, quote: 
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return " (did you mean 'x'?)" for the known name that is nearest to a mistaken one, or nothing."""
+    """Return " (did you mean 'x'?)" for the known name that is most similar, or an empty string."""
     by_lower = {candidate.lower(): candidate for candidate in known}
-    # A name is cut because comparing takes longer than linear time; no known one is that long.
+    # Comparing takes more than linear time, so a name is truncated; no known name is that long.
     found = difflib.get_close_matches(name[:100].lower().replace("_", ""), by_lower, n=1)
     return f" (did you mean {by_lower[found[0]]!r}?)" if found else ""
 
@@ -57,7 +57,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def check_id(value: Any) -> str:
     """Return an id that can be part of a path.
 
-    :raises QlikValidationError: for what is no id. A path segment of dots would address another resource.
+    :raises QlikValidationError: if it is not an id. A path segment of dots would address another resource.
     """
     if not isinstance(value, str):
         raise QlikValidationError(f"An id must be a string, not {type(value).__name__}.")
@@ -67,9 +67,9 @@ def check_id(value: Any) -> str:
 
 
 def check_ids(data_asset_ids: Iterable[str]) -> list[str]:
-    """Return the ids without repetitions.
+    """Return the ids without duplicates.
 
-    :raises QlikValidationError: if they are no list of ids.
+    :raises QlikValidationError: if they are not a list of ids.
     """
     ids = [data_asset_ids] if isinstance(data_asset_ids, str) else list(data_asset_ids)
     for data_asset_id in ids:
@@ -79,7 +79,7 @@ def check_ids(data_asset_ids: Iterable[str]) -> list[str]:
 
 
 def why_not_kept(value: Any) -> str:
-    """Return what in a JSON value would not be read as it was written, or nothing."""
+    """Return what in a JSON value would not be read back unchanged, or an empty string."""
     left = [value]
     while left:
         value = left.pop()
@@ -97,9 +97,9 @@ def why_not_kept(value: Any) -> str:
 
 
 def comma_separated(what: str, fields: Iterable[str]) -> str:
-    """Return names of fields as a parameter of a request.
+    """Return field names as a request parameter.
 
-    :raises QlikValidationError: if they are no names.
+    :raises QlikValidationError: if they are not names.
     """
     names = [fields] if isinstance(fields, str) else list(fields)
     if not all(isinstance(name, str) and name and "," not in name for name in names):
@@ -108,7 +108,7 @@ def comma_separated(what: str, fields: Iterable[str]) -> str:
 
 
 def with_id(projections: Iterable[str]) -> str:
-    """Return projections with the id, by which an answer is told from that of another request."""
+    """Return projections with the id, which identifies the answer to a request."""
     names = [projections] if isinstance(projections, str) else projections
     return comma_separated("projections", dict.fromkeys(["id", *names]))
 

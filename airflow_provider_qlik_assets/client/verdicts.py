@@ -1,6 +1,6 @@
-"""What an error of Qlik Cloud means for the request, for others like it, and for doing it again.
+"""What an error of Qlik Cloud means for the request, for similar requests, and for retries.
 
-The rule by which a single request is repeated is in :mod:`.retry`.
+The rule for repeating a single request is in :mod:`.retry`.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ PERMANENT_ERRORS = (
     QlikPermissionError,
     QlikValidationError,
 )
-"""Errors that repeating the same thing cannot fix."""
+"""Permanent errors: repeating the request does not help."""
 
 ENDING_ERRORS = (QlikAuthenticationError, QlikConfigurationError, QlikRateLimitError)
-"""Errors that would hit every other request as well."""
+"""Errors that every other request would get as well."""
 
 UNAVAILABLE_ERRORS = (QlikConnectionError, QlikResponseError, QlikServerError)
-"""Errors that would, too, if nothing but they came back from many requests in a row."""
+"""Errors that count as such if many requests in a row fail with nothing else."""
 
 
 def outcome_is_unknown(error: QlikCloudError) -> bool:
-    """Return whether a write that failed with this error may have been carried out all the same."""
+    """Return whether a write that failed with this error may still have been carried out."""
     if isinstance(error, QlikApiError) and error.repeated:
         return True
     if isinstance(error, QlikConnectionError):

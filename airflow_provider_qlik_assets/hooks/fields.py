@@ -1,6 +1,7 @@
-"""The fields of a Qlik Cloud connection: one table for the parser, the forms and the Airflow configuration.
+"""The fields of a Qlik Cloud connection: one table for parser, forms and Airflow configuration.
 
-Every ``airflow`` command reads this module through ``provider_info``: it imports the standard library only.
+Every ``airflow`` command reads this module through ``provider_info``, so it only imports the standard
+library.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ CONFIG_SECTION = "qlik_cloud"
 AIRFLOW_CONNECTION_PREFIX = "airflow-connection:"
 _LONGEST_SHOWN_PATH = 100
 
-# The standard fields, as far as the form names them otherwise than Airflow does.
+# The standard fields that the form labels differently from Airflow.
 HIDDEN_FIELDS = ("schema", "port", "extra")
 RELABELING = {
     "host": "Tenant",
@@ -40,12 +41,12 @@ class ExtraField:
     """One key of the connection's extra.
 
     :param name: the key.
-    :param parse: turns a JSON value or a string into the setting; its ``ValueError`` completes the sentence
-        "The extra <name> ...", never repeating the value of a secret.
+    :param parse: turns a JSON value or a string into the setting. Its ``ValueError`` completes the sentence
+        "The extra <name> ...", and never repeats the value of a secret.
     :param label: name in the form.
     :param description: help text in the form and in Airflow's list of configuration options.
     :param form_type: JSON type of the form field.
-    :param default: the setting where neither connection nor configuration give one.
+    :param default: the setting if neither the connection nor the configuration gives one.
     :param secret: whether forms mask the value.
     :param configurable: whether Airflow's configuration may give a default, in section ``[qlik_cloud]``.
     :param example: placeholder in the form.
@@ -66,7 +67,7 @@ class ExtraField:
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON schema of the form field (Airflow 3.2 and later).
 
-        It holds no default: the form would save it, and thereby override Airflow's configuration.
+        It has no default, because the form would save it and so override Airflow's configuration.
         """
         schema: dict[str, Any] = {"type": [self.form_type, "null"]}
         if self.secret:
@@ -96,8 +97,8 @@ def _key_file(value: Any) -> str:
     path = _find(text, Path.is_file)
     if path is not None:
         return str(path)
-    # Airflow masks the value of every extra whose name holds "private_key", so that the path as it was given
-    # would be shown as ***. Its parts are not masked.
+    # Airflow masks the value of every extra whose name contains "private_key", so the path would be shown as
+    # ***. Its parts are not masked.
     given = Path(text)
     shown = (
         f"{given.name!r} in {str(given.parent)!r}" if _is_plainly_a_path(text) else "give its absolute path"
@@ -121,7 +122,7 @@ def _verify(value: Any) -> bool | str:
 
 
 def _is_plainly_a_path(text: str) -> bool:
-    """Return whether a text may be quoted: a secret in the wrong field does not look like this."""
+    """Return whether a text may be quoted, because it does not look like a secret in the wrong field."""
     return text.startswith(("/", "~")) and len(text) <= _LONGEST_SHOWN_PATH
 
 
@@ -200,7 +201,7 @@ def _number(bounds: tuple[float, float]) -> Callable[[Any], float]:
 
 
 def _from_json(value: Any) -> Any:
-    """Return what a string holds as JSON: URIs and the forms of Airflow 2 deliver nothing but strings."""
+    """Return the JSON value of a string, because URIs and the forms of Airflow 2 only give strings."""
     if not isinstance(value, str):
         return value
     try:

@@ -1,6 +1,7 @@
-"""The connection form, made from the table of fields for both generations of Airflow's UI.
+"""The connection form for both generations of Airflow's UI, built from the table of fields.
 
-Every ``airflow`` command reads this module through ``provider_info``: it imports the standard library only.
+Every ``airflow`` command reads this module through ``provider_info``, so it only imports the standard
+library.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def form_widgets() -> dict[str, Any]:
 
 
 def config_section() -> dict[str, Any]:
-    """Return ``config`` of the provider's metadata: the options that give connections their defaults."""
+    """Return ``config`` of the provider's metadata: the options with the defaults of connections."""
     return {
         CONFIG_SECTION: {
             "description": "Defaults of Qlik Cloud connections; the extra of a connection overrides them.",
@@ -79,7 +80,7 @@ def config_section() -> dict[str, Any]:
                     "type": _CONFIG_TYPES[field.form_type],
                     "example": field.example,
                     "default": None if field.default is None else f"{field.default:g}",
-                    # The URL of a store may hold a password.
+                    # The URL of a store may contain a password.
                     "sensitive": field.name == "rate_limit_store",
                 }
                 for field in EXTRA_FIELDS

@@ -1,4 +1,4 @@
-"""The hook: an Airflow connection turned into a Qlik Cloud client."""
+"""The hook: turns an Airflow connection into a Qlik Cloud client."""
 
 from __future__ import annotations
 
@@ -49,22 +49,22 @@ if TYPE_CHECKING:
 
 _TEST_TIMEOUT_SECONDS = (5.0, 10.0)
 _SHORTEST_MASKED_SECRET = 5
-# After a 429 requests are spaced for a while; a poll that takes several has to get through all the same.
+# After a 429, requests are spaced for a while; a poll that takes several must still succeed.
 _LONGEST_PACING_SECONDS = 10.0
 
 
 class QlikCloudHook(BaseHook):
     """Talk to the data assets of a Qlik Cloud tenant.
 
-    Nothing is looked up or sent before the first call. A hook may be pickled: the copy looks its connection
-    up again. Threads may share a hook once it has been used.
+    Nothing is looked up or sent before the first call. A hook may be pickled; the copy looks up its
+    connection again. Threads may share a hook after its first use.
 
-    What the methods return is plain JSON by the API's names, the same as an operator's result, so that a
-    ``@task`` can return it (of the iterator of :meth:`list_data_assets`, the ``list``). :meth:`get_conn`
-    returns the client, whose methods return typed objects.
+    The methods return plain JSON with the API's names, like the operators, so a ``@task`` can return it (for
+    :meth:`list_data_assets`, return ``list(...)``). :meth:`get_conn` returns the client, whose methods return
+    typed objects.
 
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
-    :param stop_flag: what :meth:`stop` sets; ``None`` makes a new one.
+    :param stop_flag: the flag that :meth:`stop` sets; ``None`` creates a new one.
     """
 
     conn_name_attr = "qlik_conn_id"
@@ -81,7 +81,7 @@ class QlikCloudHook(BaseHook):
         self._client: QlikCloudClient | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the client out: it holds secrets and sockets."""
+        """Leave the client out, because it has secrets and sockets."""
         return {**self.__dict__, "_client": None, "_log": None}
 
     @classmethod
@@ -95,9 +95,9 @@ class QlikCloudHook(BaseHook):
         return field_behaviour()
 
     def get_conn(self) -> QlikCloudClient:
-        """Return the client of the connection; the same one on every call.
+        """Return the client of the connection; every call returns the same one.
 
-        :raises QlikConfigurationError: if the connection cannot work, naming the field to fix.
+        :raises QlikConfigurationError: if the connection is invalid, naming the field to fix.
         """
         if self._client is None:
             settings, store = self._look_up()
@@ -107,11 +107,11 @@ class QlikCloudHook(BaseHook):
     async def aget_conn(self) -> QlikCloudClient:
         """Return the client of the connection from the event loop of a trigger, without blocking it.
 
-        Afterwards the hook's methods no longer look anything up and may be called in worker threads. What
-        would be repeated, or would have to wait for the rate limit for more than some seconds, raises there
-        at once, and the trigger waits in its event loop instead.
+        Afterwards the hook's methods no longer look anything up and may be called in worker threads. A
+        request that would be repeated, or would wait for the rate limit for more than some seconds, fails
+        there at once, and the trigger waits in its event loop instead.
 
-        :raises QlikConfigurationError: if the connection cannot work, naming the field to fix.
+        :raises QlikConfigurationError: if the connection is invalid, naming the field to fix.
         """
         if self._client is None:
             try:
@@ -119,8 +119,8 @@ class QlikCloudHook(BaseHook):
             except AirflowNotFoundException:
                 check_environment(self.qlik_conn_id)
                 raise
-            # It reads files and masks secrets. Not with asyncio.to_thread: from a triggerer, only threads of
-            # asgiref reach the supervisor on every supported Airflow.
+            # It reads files and masks secrets. asyncio.to_thread does not work: in a triggerer, only
+            # asgiref's threads reach the supervisor in every supported version of Airflow.
             settings = await sync_to_async(self._settings, thread_sensitive=False)(connection)
             store = (
                 await get_async_connection(settings.store_conn_id, hook=self)
@@ -144,7 +144,7 @@ class QlikCloudHook(BaseHook):
             client.close()
 
     def stop(self) -> None:
-        """End all work for good, also what was not begun yet: see :meth:`QlikCloudClient.stop`."""
+        """End all work for good, including work not yet started: see :meth:`QlikCloudClient.stop`."""
         self._stop_flag.set()
 
     def create_data_asset(self, asset: DataAsset | Mapping[str, Any]) -> dict[str, Any]:
@@ -177,7 +177,7 @@ class QlikCloudHook(BaseHook):
         changes: Mapping[str, Any] | None = None,
         expected_version: int | None = None,
     ) -> dict[str, Any]:
-        """Change a data asset safely: it is read first, and written only if something differs.
+        """Change a data asset safely: read it first, and write only if something differs.
 
         Not the plain request of the client's method of this name, but :func:`.catalog.patch_data_asset`,
         which takes the same arguments.
@@ -215,7 +215,7 @@ class QlikCloudHook(BaseHook):
     ) -> Iterator[dict[str, Any]]:
         """Iterate over the data assets of data stores: see :meth:`.QlikCloudClient.list_data_assets`.
 
-        Pages are read as they are needed; to return all from a task, make it a ``list``.
+        Pages are read when needed. To return all data assets from a task, convert the iterator to a ``list``.
 
         :return: data assets as plain JSON by the API's names.
         """
@@ -223,7 +223,7 @@ class QlikCloudHook(BaseHook):
         return (asset.to_json() for asset in assets)
 
     def find_data_asset(self, data_store_id: str, technical_name: str) -> dict[str, Any] | None:
-        """Return the data asset of a technical name, or ``None``: see :func:`.catalog.find_data_asset`."""
+        """Return the data asset with a technical name, or ``None``: see :func:`.catalog.find_data_asset`."""
         found = catalog.find_data_asset(self.get_conn(), data_store_id, technical_name)
         return found.to_json() if found else None
 
@@ -244,7 +244,7 @@ class QlikCloudHook(BaseHook):
         delete_unlisted: bool = False,
         guards: DeletionGuards | None = None,
     ) -> dict[str, Any]:
-        """Make the data assets of a data store what a list says: see :func:`.catalog.sync_data_assets`.
+        """Make the data assets of a data store match a list: see :func:`.catalog.sync_data_assets`.
 
         :return: ``{"counts": {action: n}, "results": [...], "dry_run": False}``.
         """
@@ -270,12 +270,13 @@ class QlikCloudHook(BaseHook):
         ).to_json()
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask Qlik Cloud whose credentials these are; return whether all is well, and what to fix if not.
+        """Check the credentials with Qlik Cloud; return whether all is well, and what to fix if not.
 
-        A rate limit store that cannot be used from this machine counts as a failure: everything else goes on
-        without it, but those that should share the quota may exceed it together.
+        A rate limit store that cannot be used from this machine counts as a failure. Requests work without
+        it, but the processes that should share the quota may together exceed it.
 
-        It runs inside Airflow's api-server: time-outs are short, nothing is repeated, nothing is raised.
+        It runs inside Airflow's api-server, so time-outs are short, nothing is repeated and nothing is
+        raised.
         """
         not_shared = ""
         try:
@@ -287,7 +288,7 @@ class QlikCloudHook(BaseHook):
                 except StateUnavailableError as error:
                     not_shared = f"the rate limit is not shared: {error} (checked on this machine only)."
                 user = check_tenant(client)
-        except Exception as error:  # noqa: BLE001 - the form shows any failure; the api-server must not fail
+        except Exception as error:  # noqa: BLE001 - the form shows every failure; the api-server must not fail
             message = str(error) or repr(error)
             message = f"{message} Also, {not_shared}" if not_shared else message
             return False, one_line(str(redact(message)))
@@ -297,7 +298,7 @@ class QlikCloudHook(BaseHook):
         return not not_shared, one_line(str(redact(message)))
 
     def _look_up(self) -> tuple[ConnectionSettings, Connection | None]:
-        """Return the settings, and the connection of the rate limit store if they name one."""
+        """Return the settings, and the connection of the rate limit store, if any."""
         try:
             connection = self.get_connection(self.qlik_conn_id)
         except AirflowNotFoundException:
@@ -321,7 +322,7 @@ class QlikCloudHook(BaseHook):
 
 
 def _mask(secret: str) -> None:
-    """Keep a secret out of logs and errors; not one so short that Airflow would only warn that it cannot."""
+    """Mask a secret in logs and errors, unless it is so short that Airflow would only warn about it."""
     remember_secret(secret)
     shortest = conf.getint("logging", "min_length_masked_secret", fallback=_SHORTEST_MASKED_SECRET)
     if len(secret) >= shortest:
@@ -360,7 +361,7 @@ def _new_client(
 
 
 def _without_waiting(settings: ConnectionSettings) -> ConnectionSettings:
-    # No time to wait is no repetition either, of a 429 included, which max_retries does not count.
+    # Without time to wait there is no retry either, not even of a 429, which max_retries does not count.
     return replace(settings, max_retry_wait=0.0, max_rate_limit_wait=0.0)
 
 

@@ -1,6 +1,6 @@
-"""What an Airflow connection says about a Qlik Cloud tenant, checked once and completely.
+"""The settings of a Qlik Cloud tenant in an Airflow connection, checked once and completely.
 
-Messages name the field and what to put there. They never repeat a value that could be a secret.
+Messages name the field and what to put into it. They never repeat a value that could be a secret.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 _OLD_PREFIX = f"extra__{CONNECTION_TYPE}__"
 _PEM = re.compile(r"-----BEGIN ([A-Z ]+)-----(.*?)-----END \1-----", re.DOTALL)
 _SHORTEST_MASKED_LINE = 16
-# What Airflow leaves of such a URI, as the schema and nothing else, when its scheme is none.
+# What Airflow keeps of such a URI if its scheme is invalid: only this schema.
 _UNREAD_URI = re.compile(r"q?lik_cloud:?//")
 _REDIS_OPTIONS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname")
 _TLS_OPTION = rf"({'|'.join(_REDIS_OPTIONS)})=[^&;?#@\s]+"
 _ADDRESS = r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]+)?(/[0-9]*)?"
-# What Airflow may show to all who may read connections. Ids of connections are as Airflow allows them.
+# What Airflow may show to everyone who can read connections. Connection ids follow Airflow's rules.
 _STORE_WITHOUT_SECRETS = re.compile(
     rf"memory:|file:///[^?#]+|airflow-connection:\s*(?!.*//)[\w#!()\-.:/\\]+|"
     rf"redis://{_ADDRESS}|rediss://{_ADDRESS}(\?{_TLS_OPTION}(&{_TLS_OPTION})*)?"
@@ -52,7 +52,7 @@ _HYPHEN = "Its URI starts with qlik_cloud://, but a URI scheme cannot have under
 
 
 class AirflowConnection(Protocol):
-    """The fields of Airflow's ``Connection``, which is another class in each Airflow."""
+    """The fields of Airflow's ``Connection``, whose class depends on the version of Airflow."""
 
     conn_id: Any
     conn_type: Any
@@ -69,8 +69,8 @@ class ConnectionSettings:
     """The settings of a connection; see :data:`~airflow_provider_qlik_assets.hooks.fields.EXTRA_FIELDS`.
 
     :param base_url: the tenant, such as ``https://your-tenant.eu.qlikcloud.com``.
-    :param credentials: what to authenticate with.
-    :param secrets: every text that must not appear in a log.
+    :param credentials: the credentials.
+    :param secrets: all texts that must not appear in a log.
     """
 
     base_url: str
@@ -117,9 +117,9 @@ def resolve_settings(
 
 
 def check_environment(conn_id: str) -> None:
-    """Look why Airflow does not find a connection that the environment may define.
+    """Check why Airflow does not find a connection that the environment may define.
 
-    :raises QlikConfigurationError: it is defined by a URI that Airflow cannot read.
+    :raises QlikConfigurationError: if it is defined by a URI that Airflow cannot read.
     """
     value = os.environ.get(f"AIRFLOW_CONN_{conn_id.upper()}", "")
     if _UNREAD_URI.match(value):
@@ -192,7 +192,7 @@ def _base_url(host: str, schema: str, port: int | None) -> str:
 
 
 def _parse_extra(text: Any) -> dict[str, Any]:
-    """Return the keys of the extra that hold something, under their present names."""
+    """Return the non-empty keys of the extra, under their current names."""
     try:
         extra = json.loads(text) if text and text.strip() else {}
     except ValueError:
@@ -203,7 +203,7 @@ def _parse_extra(text: Any) -> dict[str, Any]:
     for key, value in extra.items():
         name = key.removeprefix(_OLD_PREFIX)
         if name not in FIELDS_BY_NAME:
-            # Only a key that is nearly right is quoted: any other one may be a secret.
+            # A key is only quoted if it is similar to a known one: any other key may be a secret.
             hint = nearest(name, FIELDS_BY_NAME)
             shown = f" {shorten(key, 60)!r}{hint}" if hint else f" (known: {', '.join(FIELDS_BY_NAME)})"
             raise QlikConfigurationError(f"The extra has an unknown key{shown}.")
@@ -218,7 +218,7 @@ def _parse_extra(text: Any) -> dict[str, Any]:
 
 
 def _check_public_store(store: str) -> None:
-    """Refuse what may hold a password, in whatever place of it."""
+    """Reject a store that may contain a password in any part."""
     if not _STORE_WITHOUT_SECRETS.fullmatch(store):
         raise QlikConfigurationError(
             "The extra rate_limit_store must be file:///directory, redis://host:port/database, rediss://… "
@@ -320,16 +320,16 @@ def _secrets_of(credentials: ApiKey | OAuthClientSecret | OAuthPrivateKey) -> It
     elif isinstance(credentials, client.OAuthClientSecret):
         yield credentials.client_secret
     else:
-        # Logs show a key line by line or with escaped line breaks, so each line is a secret of its own. Its
-        # last one may be so short that masking it would black out unrelated text.
+        # Logs show a key line by line or with escaped line breaks, so each line is a separate secret. Its
+        # last line may be so short that masking it would hide unrelated text.
         for line in credentials.private_key_pem.splitlines():
             if len(line) >= _SHORTEST_MASKED_LINE and not line.startswith("-----"):
                 yield line
 
 
 def url_secrets(url: str) -> Iterator[str]:
-    """Yield the passwords of a URL, as they are written and as they are meant."""
-    # Not by urlsplit: a URL that it refuses must be masked all the same, as a proxy's that has no scheme.
+    """Yield the passwords of a URL, both as written and decoded."""
+    # Not with urlsplit: a URL that it rejects must still be masked, such as that of a proxy without a scheme.
     rest = url.split("://", 1)[-1]
     authority = rest.split("/")[0]
     credentials, at, _ = (authority if "@" in authority else rest).rpartition("@")
@@ -342,9 +342,9 @@ def url_secrets(url: str) -> Iterator[str]:
 
 
 def redis_url(connection: AirflowConnection) -> str:
-    """Return the URL of an Airflow connection of type ``redis``, as Airflow's Redis provider would use it.
+    """Return the URL of an Airflow connection of type ``redis``, as Airflow's Redis provider uses it.
 
-    :raises QlikConfigurationError: if it is no Redis connection, or does not say plainly whether to use TLS.
+    :raises QlikConfigurationError: if it is not a Redis connection, or it is unclear whether to use TLS.
     """
     if connection.conn_type != "redis":
         raise QlikConfigurationError(
@@ -367,7 +367,7 @@ def redis_url(connection: AirflowConnection) -> str:
     credentials = f"{quote(login, safe='')}:{quote(password, safe='')}@" if login or password else ""
     host = connection.host or "localhost"
     host = f"[{host}]" if ":" in host and not host.startswith("[") else host
-    # Forms leave null or an empty text where nothing is given.
+    # Forms save null or an empty text for an empty field.
     options = {name: extra[name] for name in _REDIS_OPTIONS if secure and extra.get(name) not in (None, "")}
     query = f"?{urlencode(options)}" if options else ""
     return f"redis{'s' if secure else ''}://{credentials}{host}:{connection.port or 6379}/{database}{query}"

@@ -1,4 +1,4 @@
-"""Whether a host is a Qlik Cloud tenant that knows the credentials of a connection."""
+"""Check that a host is a Qlik Cloud tenant that knows the credentials of a connection."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from airflow_provider_qlik_assets.client.errors import (
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client import QlikCloudClient
 
-# A tenant has the two addresses that are asked: a user's own profile, and OAuth tokens.
+# Every tenant has the two endpoints that are called: the user's own profile, and OAuth tokens.
 _NO_SUCH_ADDRESS = frozenset({404, 405, 410})
 
 
 def check_tenant(client: QlikCloudClient) -> Mapping[str, Any]:
     """Return the user of the credentials, with ``id`` and ``tenantId`` at least.
 
-    :raises QlikConfigurationError: the host answers, but not as a Qlik Cloud tenant does.
-    :raises QlikCloudError: a tenant refuses the credentials, is overloaded, or there is no answer.
+    :raises QlikConfigurationError: the host answers, but not like a Qlik Cloud tenant.
+    :raises QlikCloudError: the tenant rejects the credentials or is overloaded, or there is no answer.
     """
     try:
         user = client.me()
@@ -32,7 +32,7 @@ def check_tenant(client: QlikCloudClient) -> Mapping[str, Any]:
         foreign = not error.from_qlik and error.http_status < 500 and error.http_status != 429
         if not foreign and error.http_status not in _NO_SUCH_ADDRESS:
             raise
-        # Not the error's next step: it is about ids and roles.
+        # Without the error's next step, which is about ids and roles.
         details = "; ".join(str(detail) for detail in error.errors)
         seen = f"{error.method} {error.url} answered {error.http_status}{f', {details}' if details else ''}."
         raise _no_tenant(client, seen) from error

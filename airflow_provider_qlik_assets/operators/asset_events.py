@@ -105,7 +105,7 @@ def _instants(event: Any, *, trust_extra: bool, allow_future: bool) -> dict[str,
 def _ids(extra: Mapping[str, Any]) -> list[str]:
     one, several = (extra.get(key) for key in _ID_KEYS)
     if several is not None and not isinstance(several, list):
-        raise QlikValidationError("qlik_data_asset_ids is a list of ids.")
+        raise QlikValidationError("qlik_data_asset_ids must be a list of ids.")
     return check_ids([*([] if one is None else [one]), *(several or [])])
 
 

@@ -117,15 +117,16 @@ class QlikUpdateDataFreshnessOperator(QlikOperator):
         trusts = as_bool(self.trust_event_extra, "trust_event_extra")
         if not as_bool(self.from_asset_events, "from_asset_events"):
             if trusts:
-                raise QlikValidationError("trust_event_extra goes with from_asset_events=True.")
+                raise QlikValidationError("trust_event_extra requires from_asset_events=True.")
             if self.data_asset_ids is None:
                 raise QlikValidationError(
-                    "Give data_asset_ids or from_asset_events=True; data_asset_ids is an id or a list of ids."
+                    "Give data_asset_ids or from_asset_events=True; data_asset_ids must be an id or a list "
+                    "of ids."
                 )
         elif any(given):
             raise QlikValidationError(
-                "from_asset_events takes ids and instants from the events: give neither data_asset_ids nor "
-                "data_freshness with it."
+                "from_asset_events takes ids and instants from the events: remove data_asset_ids and "
+                "data_freshness."
             )
 
 

@@ -136,15 +136,15 @@ class QlikSyncDataAssetsOperator(QlikDeletingOperator):
         written = (self._written or {}).get("data_assets", data_assets)
         if not isinstance(written, (str, PurePath)) or not is_file_name(str(written)):
             raise QlikValidationError(
-                f"data_assets became {shorten(repr(data_assets), 80)}: only the DAG file can name a file, at "
-                "least with the end of its name. A task returns the data assets themselves."
+                f"data_assets became {shorten(repr(data_assets), 80)}: only the DAG file can name a file, or "
+                "at least the end of its name. A task must return the data assets themselves."
             )
         path = Path(str(data_assets).strip())
         folders = list(dict.fromkeys(self._folders(context)))
         found = [folder / path for folder in folders if (folder / path).is_file()]
         if not found:
             looked = f", neither in {' nor in '.join(map(str, folders))}" if not path.is_absolute() else ""
-            raise QlikValidationError(f"data_assets names {path}, and there is no such file{looked}.")
+            raise QlikValidationError(f"data_assets names {path}, but there is no such file{looked}.")
         self.log.info("The desired data assets are listed in %s.", shorten(str(found[0])))
         return parse_desired(read_desired_file(found[0]), self.data_store_id, quote=False)
 

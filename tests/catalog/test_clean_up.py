@@ -206,17 +206,17 @@ def test_a_data_store_that_does_not_exist_stops_before_any_deletion(
         ({"data_store_ids": ["*"]}, "every data store"),
         ({"data_store_ids": ["store", "*"]}, "every data store"),
         ({"data_store_ids": [""]}, "is not a valid id"),
-        ({"undated": "delete"}, "undated is 'skip' or"),
+        ({"undated": "delete"}, "undated must be 'skip' or"),
         ({"app_types": []}, "app_types is empty"),
         ({"tags": ()}, "tags is empty"),
         ({"owner_ids": set()}, "owner_ids is empty"),
         ({"technical_name_pattern": ""}, "1 to 1000 characters"),
         ({"technical_name_pattern": "a" * 1001}, "1 to 1000 characters"),
-        ({"technical_name_pattern": "*.bak"}, r"'\*.bak' is no regular expression.*'tmp_\.\*'"),
-        ({"technical_name_pattern": "a{99999999999}"}, "is no regular expression"),
+        ({"technical_name_pattern": "*.bak"}, r"'\*.bak' is not a supported regular expression.*'tmp_\.\*'"),
+        ({"technical_name_pattern": "a{99999999999}"}, "is not a supported regular expression"),
         (
             {"technical_name_pattern": "(?!tmp_).*"},
-            r"is no regular expression that can be used: \(\?! cannot",
+            r"is not a supported regular expression: \(\?! cannot",
         ),
     ],
 )
@@ -242,7 +242,7 @@ def test_protected_tags_protect_whatever_is_selected(sandbox: Sandbox, client: Q
 @pytest.mark.parametrize(
     ("guards", "message"),
     [
-        (DeletionGuards(2, None), "3 data assets would be deleted, max_deletions allows 2"),
+        (DeletionGuards(2, None), "3 data assets would be deleted, but max_deletions allows 2"),
         (DeletionGuards(None, 0.29), r"3 of 10 .*max_fraction allows 29.0%"),
     ],
 )
@@ -353,7 +353,7 @@ def test_the_log_says_how_many_and_which_are_the_stalest(
         run(client, dry_run=True, guards=DeletionGuards(None, None, frozenset({"keep"})))
 
     assert (
-        "1 of 4 data assets are stale, not counting 2 that a tag protects: c (dataFreshness is" in caplog.text
+        "1 of 4 data assets are stale, not counting 2 protected by a tag: c (dataFreshness is" in caplog.text
     )
 
 

@@ -114,7 +114,9 @@ def test_many_are_deleted_by_the_hundred(qlik_sandbox: Sandbox, client: CrowdedC
 def test_more_than_allowed_deletes_nothing(qlik_sandbox: Sandbox, client: CrowdedClient) -> None:
     ids = add(qlik_sandbox, "a", "b", "c")
 
-    with pytest.raises(QlikValidationError, match="3 data assets would be deleted, max_deletions allows 2"):
+    with pytest.raises(
+        QlikValidationError, match="3 data assets would be deleted, but max_deletions allows 2"
+    ):
         delete_data_assets(client, ids, max_deletions=2)
 
     assert list(qlik_sandbox.assets) == ids

@@ -41,9 +41,9 @@ def test_exactly_the_share_is_allowed(percent: int) -> None:
 @pytest.mark.parametrize(
     ("limits", "deletions", "total", "message"),
     [
-        ({}, 101, 10_000, "101 data assets would be deleted, max_deletions allows 100"),
+        ({}, 101, 10_000, "101 data assets would be deleted, but max_deletions allows 100"),
         ({"max_deletions": 0}, 1, 100, "max_deletions allows 0"),
-        ({}, 21, 100, r"21 of 100 data assets would be deleted \(21.0%\), max_fraction allows 20.0%"),
+        ({}, 21, 100, r"21 of 100 data assets would be deleted \(21.0%\), but max_fraction allows 20.0%"),
         ({"max_fraction": 0}, 1, 100, "max_fraction allows 0.0%"),
         ({}, 1, 0, "max_fraction allows 20.0%"),
     ],
@@ -67,8 +67,8 @@ def test_none_sets_no_limit() -> None:
         ({"max_fraction": -0.1}, "max_fraction must be a fraction"),
         ({"max_fraction": float("nan")}, "max_fraction must be a fraction"),
         ({"max_fraction": True}, "max_fraction must be a fraction"),
-        ({"protected_tags": "keep"}, "protected_tags is a list of tags"),
-        ({"protected_tags": frozenset({""})}, "protected_tags is a list of tags"),
+        ({"protected_tags": "keep"}, "protected_tags must be a list of tags"),
+        ({"protected_tags": frozenset({""})}, "protected_tags must be a list of tags"),
     ],
 )
 def test_guards_that_cannot_work_are_refused(limits: dict[str, Any], message: str) -> None:

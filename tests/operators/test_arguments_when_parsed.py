@@ -51,7 +51,7 @@ WRONG = [
     (Patch, "data_asset_id", None, "data_asset_id"),
     (Patch, "data_asset_id", ["a", "b"], "data_asset_id"),
     (Patch, "changes", None, "either 'operations' or 'changes'"),
-    (Patch, "changes", {}, "names no field"),
+    (Patch, "changes", {}, "'changes' is empty"),
     (Patch, "changes", {"nam": "n"}, "nam.*'name'"),
     (Patch, "changes", {"createdBy": "me"}, "created_by cannot be changed"),
     (Patch, "operations", RENAME, "either 'operations' or 'changes'"),

@@ -234,7 +234,7 @@ UNREADABLE_IDS: list[tuple[dict[str, Any], str]] = [
     ({"qlik_data_asset_id": "*"}, "name each data asset"),
     ({"qlik_data_asset_id": 5}, "not int"),
     ({"qlik_data_asset_id": ""}, "is not a valid id"),
-    ({"qlik_data_asset_ids": "b"}, "qlik_data_asset_ids is a list"),
+    ({"qlik_data_asset_ids": "b"}, "qlik_data_asset_ids must be a list"),
     ({"qlik_data_asset_ids": ["b", None]}, "not NoneType"),
 ]
 FAR_AHEAD = "9999-12-31T00:00:00Z"
@@ -301,7 +301,7 @@ def test_without_ids_or_events_nothing_says_what_to_stamp() -> None:
 
 
 def test_there_is_no_extra_to_trust_without_events() -> None:
-    with pytest.raises(QlikValidationError, match="trust_event_extra goes with from_asset_events"):
+    with pytest.raises(QlikValidationError, match="trust_event_extra requires from_asset_events"):
         QlikUpdateDataFreshnessOperator(task_id="stamp", data_asset_ids=["a"], trust_event_extra=True)
 
 

@@ -89,7 +89,7 @@ def test_log_says_what_and_why(log: Callable[[], str]) -> None:
     operator().execute({})
 
     text = log()
-    assert "2 of 10 data assets are stale, not counting 1 that a tag protects" in text
+    assert "2 of 10 data assets are stale, not counting 1 protected by a tag" in text
     assert re.search(
         r"Data asset b \(tmp_b\) deleted, version 1: dataFreshness is \S+, 400.0 days ago\.", text
     )
@@ -144,14 +144,14 @@ WRONG = [
     ("stale_after", timedelta(days=-1), "stale_after must be a timedelta"),
     ("stale_after", "a month", "stale_after must be a timedelta"),
     ("stale_after", None, "stale_after must be a timedelta"),
-    ("undated", "delete", "undated is 'skip' or 'use_last_modified'"),
-    ("undated", None, "undated is 'skip' or 'use_last_modified'"),
+    ("undated", "delete", "undated must be 'skip' or 'use_last_modified'"),
+    ("undated", None, "undated must be 'skip' or 'use_last_modified'"),
     ("app_types", [], "app_types is empty"),
     ("tags", [], "tags is empty"),
     ("tags", ["tmp", ""], "tags must be a list of non-empty strings"),
     ("tags", 5, "tags must be a string or a list of strings"),
     ("owner_ids", (), "owner_ids is empty"),
-    ("technical_name_pattern", "*.bak", "is no regular expression"),
+    ("technical_name_pattern", "*.bak", "is not a supported regular expression"),
     ("technical_name_pattern", "", "is a regular expression of 1 to"),
     ("protected_tags", None, "protected_tags must be a string or a list of strings"),
     ("protected_tags", [None], "protected_tags must be a list of non-empty strings"),
@@ -235,7 +235,7 @@ def test_rendered_text_works(qlik_sandbox: Sandbox, arguments: dict[str, Any], x
         ({"protected_tags": "{{ x }}"}, None, "protected_tags became 'None'"),
         ({"protected_tags": ["{{ x }}"]}, None, r"protected_tags\[0\] became 'None'"),
         ({"protected_tags": "{{ x }}"}, ["keep"], "protected_tags was rendered to text.*tojson"),
-        ({"technical_name_pattern": "{{ x }}"}, "(", "is no regular expression"),
+        ({"technical_name_pattern": "{{ x }}"}, "(", "is not a supported regular expression"),
         ({"dry_run": "{{ x }}"}, None, "dry_run became 'None'"),
     ],
 )

@@ -222,11 +222,11 @@ def test_templates_that_render_to_nothing_are_refused(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"data_store_id": "*"}, "name the one"),
+        ({"data_store_id": "*"}, "name the data store"),
         ({"data_assets": "orders"}, "give a list, or the path of a file"),
         ({"data_assets": Path("orders.txt")}, "give a list, or the path of a file"),
-        ({"data_assets": None}, "data_assets is a list"),
-        ({"data_assets": {"a": 1}}, "data_assets is a list"),
+        ({"data_assets": None}, "data_assets must be a list"),
+        ({"data_assets": {"a": 1}}, "data_assets must be a list"),
         ({"data_assets": [wish("a"), wish("a")]}, "has the same technicalName"),
         ({"data_assets": [wish("a", nmae="n"), {"appType": "x"}]}, "2 of 2 desired data assets are invalid"),
         ({"data_assets": [wish("a", dataStoreInfo={"id": "other"})]}, "names another data store"),
@@ -314,8 +314,8 @@ def test_a_path_from_a_template(qlik_sandbox: Sandbox, folder: Path) -> None:
             r"entry 1: an unknown field \(did you mean 'name'",
         ),
         ("- s3cret: x", "entry 0: an unknown field"),
-        ("- s3cret", "entry 0: a data asset is an object"),
-        ("s3cret: {appType: airflow}", "data_assets is a list of data assets"),
+        ("- s3cret", "entry 0: a data asset must be an object"),
+        ("s3cret: {appType: airflow}", "data_assets must be a list of data assets"),
         ("s3cret: 1\ndata_assets: []", "Beside data_assets there is an unknown key"),
         ("- {technicalName: s3cret}", "entry 0: appType is missing"),
         ("- {technicalName: [s3cret], appType: a}", "entry 0: technicalName: input should be a valid string"),
@@ -336,7 +336,7 @@ def test_a_path_from_a_template(qlik_sandbox: Sandbox, folder: Path) -> None:
         ("- {technicalName: t, appType: a, properties: {s3cret: .nan}}", "properties contains NaN"),
         ("- &a {technicalName: s3cret, appType: a}\n- *a", "entry 1: entry 0 has the same technicalName"),
         ("- [s3cret", "malformed at line"),
-        ("", "data_assets is a list of data assets"),
+        ("", "data_assets must be a list of data assets"),
     ],
 )
 def test_a_wrong_file_fails_without_retries_and_is_not_quoted(

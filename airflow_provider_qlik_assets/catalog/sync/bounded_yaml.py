@@ -85,7 +85,7 @@ def parse_yaml(text: str, *, deepest: int, describe_key: Callable[[str], str]) -
     except (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError):
         raise MalformedYamlError("it is not YAML, or a value is not what its tag says") from None
     except RecursionError:
-        raise MalformedYamlError("it is nested too deep") from None
+        raise MalformedYamlError("it is nested too deeply") from None
 
 
 class _Loader(Composer, _Events, SafeConstructor, Resolver):
@@ -113,7 +113,7 @@ class _Loader(Composer, _Events, SafeConstructor, Resolver):
                 raise _malformed("an alias stands for something that contains it", event)
             self._aliased_values += extent.nodes
             if self._aliased_values > MOST_VALUES:
-                raise _malformed("its aliases stand for too much", event)
+                raise _malformed("its aliases expand to too many values", event)
             self._check_depth(extent.depth, event)
         else:
             extent = _Extent(depth=int(isinstance(event, yaml.CollectionStartEvent)))
@@ -146,7 +146,7 @@ class _Loader(Composer, _Events, SafeConstructor, Resolver):
             if isinstance(key, yaml.ScalarNode):
                 name = (key.tag == _MERGE, key.value)
                 if name in seen:
-                    raise _malformed(f"{self._describe_key(key.value)} is there twice in an object", key)
+                    raise _malformed(f"{self._describe_key(key.value)} occurs twice in an object", key)
                 seen.add(name)
         return node
 

@@ -27,7 +27,7 @@ def check_store_id(data_store_id: Any) -> str:
     :raises QlikValidationError: if it is none, or means all stores.
     """
     if check_id(data_store_id) == "*":
-        raise QlikValidationError("'*' is not the id of a data store: name the one to keep in sync.")
+        raise QlikValidationError("'*' is not the id of a data store: name the data store to keep in sync.")
     return str(data_store_id)
 
 
@@ -83,7 +83,7 @@ def _as_list(entries: Any, *, quote: bool) -> list[Any]:
         entries = entries[ENTRIES]
     if isinstance(entries, (str, bytes, Mapping, DataAsset)) or not isinstance(entries, Iterable):
         raise QlikValidationError(
-            f"{ENTRIES} is a list of data assets, or an object with that list in {ENTRIES!r}; not "
+            f"{ENTRIES} must be a list of data assets, or an object with that list in {ENTRIES!r}, not "
             f"{type(entries).__name__}."
         )
     return list(entries)
@@ -116,7 +116,7 @@ def _parse(entry: Any, data_store_id: str | None, *, quote: bool) -> tuple[DataA
     try:
         asset = leave_missing_freshness(asset)
     except QlikValidationError as error:
-        why = str(error).rstrip(".") if quote else "more than a day ahead"
+        why = str(error).rstrip(".") if quote else "more than a day in the future"
         problems.append(f"dataFreshness: {why}")
     if data_store_id is not None:
         asset = asset.model_copy(update={"data_store_info": DataStoreInfo(id=data_store_id)})
@@ -143,7 +143,7 @@ def _read(entry: Any, *, quote: bool) -> tuple[DataAsset | None, list[str]]:
                 # Wrong, not missing.
                 return None, problems + _limits(asset)
     else:
-        return None, [f"a data asset is an object (dict), not {type(entry).__name__}"]
+        return None, [f"a data asset must be an object (dict), not {type(entry).__name__}"]
     return asset, problems + _limits(asset)
 
 

@@ -72,7 +72,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         ((key, _),) = Counter(key for key, _ in pairs).most_common(1)
-        raise _RepeatedKeyError(f"{_describe_key(key)} is there twice in an object")
+        raise _RepeatedKeyError(f"{_describe_key(key)} occurs twice in an object")
     return found
 
 

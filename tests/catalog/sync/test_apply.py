@@ -215,7 +215,7 @@ def test_protected_ones_survive(sandbox: Sandbox, client: QlikCloudClient) -> No
 @pytest.mark.parametrize(
     ("guards", "message"),
     [
-        ({"max_deletions": 2}, "3 data assets would be deleted, max_deletions allows 2"),
+        ({"max_deletions": 2}, "3 data assets would be deleted, but max_deletions allows 2"),
         ({"max_fraction": 0.2}, "3 of 10 data assets would be deleted"),
     ],
 )

@@ -60,7 +60,7 @@ def test_no_wish_is_a_list_too() -> None:
 
 @pytest.mark.parametrize("entries", ["orders", None, 5, {"orders": entry()}, entry(), b"[]"])
 def test_what_is_no_list_is_refused(entries: Any) -> None:
-    with pytest.raises(QlikValidationError, match="data_assets is a list of data assets"):
+    with pytest.raises(QlikValidationError, match="data_assets must be a list of data assets"):
         parse_desired(entries, "store")
 
 
@@ -83,8 +83,8 @@ def test_what_is_no_list_is_refused(entries: Any) -> None:
         (entry(id="1", version=3), "id, version cannot be set: Qlik Cloud sets it"),
         (entry(createdTime="2026-01-01T00:00:00Z"), "created_time cannot be set"),
         (entry(properties={"share": math.nan}), "properties contains NaN or infinity"),
-        (entry(properties={"a": [{"b": 2**64}]}), "properties holds an integer of more than 64 bits"),
-        (entry(properties={"\ud800": 1}), "properties holds half of a surrogate pair"),
+        (entry(properties={"a": [{"b": 2**64}]}), "properties contains an integer of more than 64 bits"),
+        (entry(properties={"\ud800": 1}), "properties contains half of a surrogate pair"),
         (entry(name="\ud800"), "name contains half of a surrogate pair, which is not valid text"),
         ("orders", "entry 1: a data asset must be an object (dict), not str"),
         (None, "entry 1: a data asset must be an object (dict), not NoneType"),
