@@ -284,8 +284,8 @@ def test_one_that_does_not_exist_fails_the_task_after_the_others_were_stamped(ql
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"data_asset_ids": ["a"]}, "neither data_asset_ids nor"),
-        ({"data_freshness": LATER}, "neither data_asset_ids nor"),
+        ({"data_asset_ids": ["a"]}, "remove data_asset_ids and"),
+        ({"data_freshness": LATER}, "remove data_asset_ids and"),
         ({"allow_backwards": "maybe"}, "allow_backwards must be true or false"),
         ({"trust_event_extra": "maybe"}, "trust_event_extra must be true or false"),
     ],

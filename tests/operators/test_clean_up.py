@@ -152,7 +152,7 @@ WRONG = [
     ("tags", 5, "tags must be a string or a list of strings"),
     ("owner_ids", (), "owner_ids is empty"),
     ("technical_name_pattern", "*.bak", "is not a supported regular expression"),
-    ("technical_name_pattern", "", "is a regular expression of 1 to"),
+    ("technical_name_pattern", "", "must be a regular expression of 1 to"),
     ("protected_tags", None, "protected_tags must be a string or a list of strings"),
     ("protected_tags", [None], "protected_tags must be a list of non-empty strings"),
     ("max_deletions", -1, "max_deletions must be a whole number"),
