@@ -286,7 +286,9 @@ class QlikCloudHook(BaseHook):
                 try:
                     check_store(open_store(_store_url(settings, store)))
                 except StateUnavailableError as error:
-                    not_shared = f"the rate limit is not shared: {error} (checked on this machine only)."
+                    not_shared = (
+                        f"the rate limit is not shared: {error}. This was checked on this machine only."
+                    )
                 user = check_tenant(client)
         except Exception as error:  # noqa: BLE001 - the form shows every failure; the api-server must not fail
             message = str(error) or repr(error)

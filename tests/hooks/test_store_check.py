@@ -88,7 +88,7 @@ def test_a_store_that_is_no_redis_is_said(
     succeeded, message = said_of_store(qlik_sandbox, set_connection, port=port)
 
     assert not succeeded
-    assert "no Redis" in message
+    assert "it may not be Redis" in message
 
 
 def test_a_store_that_does_not_answer_is_said_in_time(
@@ -125,7 +125,7 @@ def test_store_and_tenant_may_both_be_wrong(
 
     assert not succeeded
     assert f"{url} is not a Qlik Cloud tenant" in message
-    assert "Besides, the rate limit is not shared: redis://127.0.0.1:1/0" in message
+    assert "Also, the rate limit is not shared: redis://127.0.0.1:1/0" in message
 
 
 def test_a_password_in_the_extra_is_refused(qlik_sandbox: Sandbox, set_connection: SetConnection) -> None:
