@@ -1,80 +1,23 @@
-"""Cleaning up: what is selected and why, what survives, and what others do meanwhile."""
+"""Cleaning up: what is selected and why, and what survives."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from airflow_provider_qlik_assets.catalog.clean_up import CleanUpRules, clean_up_data_assets
+from airflow_provider_qlik_assets.catalog.clean_up import clean_up_data_assets
 from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.client import (
-    ApiKey,
     DataAsset,
     QlikCloudClient,
-    QlikCloudError,
     QlikNotFoundError,
-    QlikPermissionError,
-    QlikServerError,
     QlikValidationError,
 )
-from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
-
-NOW = datetime(2026, 7, 1, tzinfo=UTC)
-DAY = 86_400.0
-STALE, FRESH = "2026-01-01T00:00:00.000Z", "2026-06-30T00:00:00.000Z"
-NO_LIMITS = DeletionGuards(max_deletions=None, max_fraction=None)
-LISTING = "/api/v1/data-stores/*"
-
-
-class WatchedClient(QlikCloudClient):
-    """A client before whose second listing, and before each of whose deletions, something may happen."""
-
-    before_second_listing: Callable[[], Any] = staticmethod(lambda: None)
-    before_deletion: Callable[[], Any] = staticmethod(lambda: None)
-    listings = 0
-
-    def list_data_assets(self, *arguments: Any, **options: Any) -> Any:
-        self.listings += 1
-        if self.listings == 2:
-            self.before_second_listing()
-        return super().list_data_assets(*arguments, **options)
-
-    def delete_data_assets(self, data_asset_ids: Any) -> None:
-        self.before_deletion()
-        super().delete_data_assets(data_asset_ids)
-
-
-@pytest.fixture
-def client(sandbox: Sandbox) -> Any:
-    key = ApiKey(sandbox.api_key)
-    with WatchedClient(sandbox.url, key, rate_limit_store="memory:", sleep=lambda seconds: None) as client:
-        yield client
-
-
-def add(sandbox: Sandbox, *names: str, freshness: str | None = STALE, **fields: Any) -> None:
-    for name in names:
-        document = {"id": name, "technicalName": name, **fields}
-        if freshness is not None:
-            document["dataFreshness"] = freshness
-        sandbox.add_asset(**{"data_store_id": "store", **document})
-
-
-def rules(**given: Any) -> CleanUpRules:
-    return CleanUpRules(**{"data_store_ids": ["store"], "stale_after": 30 * DAY, "now": NOW, **given})
-
-
-def run(
-    client: QlikCloudClient, *, guards: DeletionGuards = NO_LIMITS, dry_run: bool = False, **given: Any
-) -> dict[str, str]:
-    """Clean up; return the action by id."""
-    results = list(clean_up_data_assets(client, rules(**given), guards, dry_run=dry_run))
-    assert len({result.id for result in results}) == len(results)
-    return {result.id: result.action for result in results}
-
+from airflow_provider_qlik_assets.sandbox import Sandbox
+from tests.catalog.clean_ups import DAY, FRESH, NO_LIMITS, NOW, STALE, add, rules, run
 
 # --- selecting -------------------------------------------------------------------------------------------
 
@@ -268,19 +211,6 @@ def test_the_share_is_of_all_data_assets_of_the_data_stores(
     assert run(client, guards=DeletionGuards(None, 0.1), tags=["tmp"]) == {"a": "deleted"}
 
 
-def test_the_share_counts_again_what_is_there_at_the_last_moment(
-    sandbox: Sandbox, client: WatchedClient
-) -> None:
-    add(sandbox, "a")
-    add(sandbox, *"bcdefghij", freshness=FRESH)
-    client.before_second_listing = lambda: QlikCloudClient.delete_data_assets(client, list("bcdefg"))
-
-    with pytest.raises(QlikValidationError, match="1 of 4 data assets would be deleted"):
-        run(client, guards=DeletionGuards(None, 0.2))
-
-    assert "a" in sandbox.assets
-
-
 def test_nothing_is_deleted_before_all_is_listed(sandbox: Sandbox, client: QlikCloudClient) -> None:
     add(sandbox, *(f"asset {number}" for number in range(250)))
 
@@ -355,130 +285,3 @@ def test_the_log_says_how_many_and_which_are_the_stalest(
     assert (
         "1 of 4 data assets are stale, not counting 2 protected by a tag: c (dataFreshness is" in caplog.text
     )
-
-
-# --- what others do meanwhile ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"dataFreshness": FRESH},
-        {"tags": ["tmp", "keep"]},
-        {"tags": ["other"]},
-        {"technicalName": "renamed"},
-        {"appType": "dbt"},
-        {"ownerId": "bob"},
-    ],
-    ids=lambda change: next(iter(change)),
-)
-def test_what_is_no_longer_selected_survives(
-    sandbox: Sandbox, client: WatchedClient, change: dict[str, Any]
-) -> None:
-    add(sandbox, "a", "b", appType="airflow", tags=["tmp"], ownerId="ann")
-    client.before_second_listing = lambda: sandbox.touch("a", **change)
-
-    actions = run(
-        client,
-        guards=DeletionGuards(None, None, frozenset({"keep"})),
-        tags=["tmp"],
-        app_types=["airflow"],
-        owner_ids=["ann"],
-        technical_name_pattern="[ab]",
-    )
-
-    assert actions == {"a": "skipped", "b": "deleted"}
-    assert set(sandbox.assets) == {"a"}
-
-
-def test_what_becomes_stale_meanwhile_is_left_for_the_next_run(
-    sandbox: Sandbox, client: WatchedClient
-) -> None:
-    add(sandbox, "a")
-    client.before_second_listing = lambda: add(sandbox, "b")
-
-    assert run(client) == {"a": "deleted"}
-    assert set(sandbox.assets) == {"b"}
-
-
-@pytest.mark.parametrize("unknown_delete_ids", ["refused", "ignored"])
-def test_what_somebody_else_deleted_meanwhile_is_missing(
-    sandbox: Sandbox, client: WatchedClient, unknown_delete_ids: Any
-) -> None:
-    sandbox.settings.unknown_delete_ids = unknown_delete_ids
-    add(sandbox, "a", "b")
-    client.before_second_listing = lambda: QlikCloudClient.delete_data_assets(client, ["a"])
-
-    assert run(client) == {"a": "missing", "b": "deleted"}
-
-
-def test_what_disappears_at_the_last_moment_is_missing(sandbox: Sandbox, client: WatchedClient) -> None:
-    add(sandbox, "a", "b")
-    others = ["a"]
-    client.before_deletion = lambda: others and QlikCloudClient.delete_data_assets(client, [others.pop()])
-
-    assert run(client) == {"a": "missing", "b": "deleted"}
-
-
-def test_if_deleting_takes_long_the_rest_is_looked_at_again(sandbox: Sandbox, client: WatchedClient) -> None:
-    add(sandbox, *(f"{number:03}" for number in range(150)))
-    seconds = iter([0.0, 0.0, 61.0, 61.0, 61.0])
-    client.before_deletion = lambda: sandbox.touch("149", dataFreshness=FRESH)
-
-    results = list(clean_up_data_assets(client, rules(), NO_LIMITS, clock=lambda: next(seconds)))
-
-    assert set(sandbox.assets) == {"149"}
-    assert [result.id for result in results if result.action == "skipped"] == ["149"]
-    assert client.listings == 3
-
-
-def test_an_error_in_that_look_says_how_many_were_deleted(sandbox: Sandbox, client: WatchedClient) -> None:
-    add(sandbox, *(f"{number:03}" for number in range(150)))
-    seconds = iter([0.0, 0.0, 61.0])
-    client.before_deletion = lambda: sandbox.add_fault(Fault(kind="status", status=500, method="GET"))
-
-    with pytest.raises(QlikServerError, match=r"^100 of 150 deleted, 50 not\."):
-        list(clean_up_data_assets(client, rules(), NO_LIMITS, clock=lambda: next(seconds)))
-
-
-def test_a_full_look_at_all_fields_precedes_the_deletion(sandbox: Sandbox, client: QlikCloudClient) -> None:
-    """A tenant that leaves fields out of projections must not make a protected data asset look untagged."""
-    add(sandbox, "a")
-
-    run(client)
-
-    assert ["projections" in entry.query for entry in sandbox.journal.requests(path=LISTING)] == [True, False]
-
-
-@pytest.mark.parametrize(
-    ("method", "kind"), [("GET", {"status": 503}), ("DELETE", {"status": 503}), ("DELETE", {"status": 403})]
-)
-def test_an_error_that_stays_is_raised_and_nothing_is_deleted(
-    sandbox: Sandbox, client: QlikCloudClient, method: str, kind: dict[str, Any]
-) -> None:
-    add(sandbox, "a")
-    sandbox.add_fault(Fault(kind="status", method=method, times=None, **kind))
-
-    with pytest.raises(QlikCloudError):
-        run(client)
-
-    assert set(sandbox.assets) == {"a"}
-
-
-def test_a_user_without_the_right_is_refused(sandbox: Sandbox) -> None:
-    add(sandbox, "a")
-    key = ApiKey(sandbox.read_only_api_key)
-
-    with (
-        QlikCloudClient(sandbox.url, key, rate_limit_store="memory:") as client,
-        pytest.raises(QlikPermissionError),
-    ):
-        run(client)
-
-
-def test_a_listing_is_a_hundred_per_request(sandbox: Sandbox, client: QlikCloudClient) -> None:
-    add(sandbox, *(f"{number:04}" for number in range(1000)), freshness=FRESH)
-
-    run(client)
-
-    assert len(sandbox.journal) <= 11

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_qlik_assets.client import OAuthClientSecret
 from airflow_provider_qlik_assets.sandbox import Sandbox
 from tests.clients import Connect, client, clock, connect  # noqa: F401
 from tests.wire import Wire
@@ -103,3 +104,8 @@ def tenant() -> Iterator[Callable[..., Wire]]:
     yield start
     for server in started:
         server.close()
+
+
+@pytest.fixture
+def secret(sandbox: Sandbox) -> OAuthClientSecret:
+    return OAuthClientSecret(sandbox.client_id, sandbox.client_secret)
