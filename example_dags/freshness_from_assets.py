@@ -1,11 +1,11 @@
 """Keep Qlik fresh for a whole deployment: one DAG, triggered by the Airflow assets that other DAGs update.
 
-`load_sales` stands for the DAGs that load your tables. Its tasks update Airflow assets (Airflow 2:
-datasets) and know nothing of Qlik. `freshness_from_assets` is scheduled on these assets; its task `stamp`
-sets the `dataFreshness` of the data assets in Qlik. Which they are is in the extra of the assets, below:
-what an event says of it counts only with `trust_event_extra=True`, since whoever may send events could stamp
-any data asset. The instant is what the load tells in `data_freshness`, at most a day ahead, or else the
-moment of the update. A run that no update triggered, such as one by hand, has nothing to do.
+`load_sales` stands for the DAGs that load your tables. Its tasks update Airflow assets (Airflow 2: datasets)
+and know nothing of Qlik. `freshness_from_assets` is scheduled on these assets; its task `stamp` sets the
+`dataFreshness` of the data assets in Qlik. Which they are is in the extra of the assets, below: what an event
+says of it counts only with `trust_event_extra=True`, since anyone who may send events could stamp any data
+asset. The instant is what the load tells in `data_freshness`, at most a day ahead, or else the moment of the
+update. A run that no update triggered, such as one by hand, has nothing to do.
 
 Before version 3.2, Airflow's scheduler drops an update that comes in the moment when it creates a run for
 another one; the next update is stamped again. Where each one counts, stamp in the DAG that loads.
@@ -22,7 +22,7 @@ table. Unpause both DAGs and run `load_sales`.
 |---|---|
 | `loaded_until` | the instant up to which `orders` holds the source data |
 
-The ids are no params, because Airflow reads the assets when it parses the file; params exist only in a run.
+The ids are not params, because Airflow reads the assets when it parses the file; params only exist in a run.
 """
 
 from __future__ import annotations

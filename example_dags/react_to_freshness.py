@@ -1,9 +1,9 @@
 """Run whenever the freshness of a data asset in Qlik changes, without a task that waits for it (Airflow 3).
 
-An asset watcher in the triggerer sees that another team stamped its data asset, and updates the Airflow
-asset `qlik_customers`; that triggers the DAG. `refresh_segments` reads from the events what has changed. A
-run by hand has no events and nothing to do. Whoever may send events in Airflow can trigger it, too: what they
-say is text to print, as here, not to run.
+An asset watcher in the triggerer sees that another team stamped its data asset, and updates the Airflow asset
+`qlik_customers`; that triggers the DAG. `refresh_segments` reads from the events what has changed. A run by
+hand has no events and nothing to do. Anyone who may send events in Airflow can trigger it, too: what they say
+is text to print, as here, not to run.
 
 **Needs** Airflow 3 with a running triggerer, an Airflow connection `qlik_cloud_default` of type *Qlik
 Cloud*, and the data asset to watch. Unpause the DAG, then stamp that data asset.
@@ -12,7 +12,7 @@ Cloud*, and the data asset to watch. Unpause the DAG, then stamp that data asset
 |---|---|
 | `QLIK_EXAMPLE_CUSTOMERS_ID` | the id of the data asset to watch |
 
-The id is no param, because Airflow reads the watcher when it parses the file; params exist only in a run.
+The id is not a param, because Airflow reads the watcher when it parses the file; params only exist in a run.
 """
 
 from __future__ import annotations

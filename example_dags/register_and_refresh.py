@@ -7,8 +7,7 @@ worker slot, until this data asset and one of another team are both at least as 
 uses both tables. Running it again is safe.
 
 **Needs** an Airflow connection `qlik_cloud_default` of type *Qlik Cloud*, and two things in Qlik: a data
-store to write to, and the data asset to wait for. The wait ends when somebody stamps that one, or after an
-hour.
+store to write to, and the data asset to wait for. The wait ends when that one is stamped, or after an hour.
 
 | param | set it to |
 |---|---|

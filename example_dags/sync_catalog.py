@@ -4,8 +4,8 @@
 what would be created, updated and deleted. `sync` then does it and writes only what differs; fields that
 the file does not name stay as they are. Running it again changes nothing.
 
-By default nothing is deleted. With `delete_unlisted` everything in the data store that the file does not
-list is, **whoever created it**, except what has a protected tag: `keep`, or `sales`, which the other
+By default nothing is deleted. With `delete_unlisted` everything in the data store that the file does not list
+is, **no matter who created it**, except what has a protected tag: `keep`, or `sales`, which the other
 examples set. So give the data store to this DAG alone, and look at a plan (`only_plan`) first. Both tasks
 fail, before anything is written, if more than 10 data assets or half of the data store would be deleted.
 

@@ -29,7 +29,7 @@ logger = get_logger(__name__)
 
 Job = TypeVar("Job")
 
-# Enough to use up the quota of a window within seconds at any usual latency.
+# Enough to use up the quota of a window within seconds, at any usual latency.
 WORKERS = 8
 
 _MOST_UNAVAILABLE = 24
@@ -99,8 +99,8 @@ def run_bulk(
 ) -> Progress:
     """Carry out many jobs, several at a time; an error that concerns one of them stops no other.
 
-    An error that would hit all others, too, ends the work, and so does any that is none of Qlik Cloud: no
-    other job is begun, and what is under way comes to its end and is noted.
+    An error that all other jobs would get, too, ends the work, and so does an error that does not come from
+    Qlik Cloud. No other job is started; the jobs in progress are completed and recorded.
 
     :param client: the client whose quota and waits count.
     :param do: carries out one job; called in several threads at once, with their client.
@@ -149,7 +149,7 @@ class Failures:
         self._what = what
 
     def note(self, name: str, error: QlikCloudError) -> None:
-        """Take note of a failure.
+        """Record a failure.
 
         :param name: name or id of the data asset.
         """
@@ -174,7 +174,7 @@ class _Breaker:
         self._unavailable_in_a_row = 0
 
     def opens(self, outcome: Result | QlikCloudError) -> bool:
-        """Take note of an outcome; return whether all others would fail, too."""
+        """Record an outcome; return whether all other jobs would fail, too."""
         unavailable = isinstance(outcome, UNAVAILABLE_ERRORS)
         self._unavailable_in_a_row = self._unavailable_in_a_row + 1 if unavailable else 0
         return isinstance(outcome, ENDING_ERRORS) or self._unavailable_in_a_row >= _MOST_UNAVAILABLE
@@ -222,14 +222,14 @@ class _Workers(Generic[Job]):
                     self._take(future)
 
     def stop(self) -> None:
-        """Hand nothing out any more; whoever waits for the quota leaves the queue."""
+        """Start no more jobs; threads that wait for the quota leave the queue."""
         self._stop_flag.set()
 
     def run(self, jobs: Iterable[Job]) -> None:
         """Carry jobs out until all are done or :meth:`stop` was called.
 
         :raises QlikStoppedError: the client was stopped before all were done.
-        :raises Exception: whatever a job raises that is no error of Qlik Cloud.
+        :raises Exception: an error of a job that does not come from Qlik Cloud.
         """
         left = iter(jobs)
         finished = True
@@ -252,7 +252,7 @@ class _Workers(Generic[Job]):
             self._caller.stop_flag.check("what was left was not begun")
 
     def _take(self, future: Future[Result]) -> bool:
-        """Take note of what became of a job; return whether it was done, well or not."""
+        """Record the outcome of a job; return whether it was carried out, successfully or not."""
         job = self._running.pop(future)
         try:
             outcome: Result | QlikCloudError = future.result()

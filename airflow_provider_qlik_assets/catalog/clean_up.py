@@ -156,7 +156,7 @@ def clean_up_data_assets(
     """Delete the stale data assets of some data stores, the stalest first.
 
     The data stores are listed completely, and listed again right before the first deletion. Only what is
-    selected both times is deleted: a data asset that somebody refreshed or re-tagged meanwhile survives. If
+    selected both times is deleted: a data asset that was refreshed or re-tagged in the meantime survives. If
     deleting takes long, they are listed again in between.
 
     :param rules: which data assets to select.
@@ -164,8 +164,8 @@ def clean_up_data_assets(
         data assets of the data stores.
     :param dry_run: only return what would be done, after one listing.
     :param clock: seconds on a clock that never goes back.
-    :return: ``deleted``, ``missing`` for what somebody else deleted meanwhile, and ``skipped`` for what was
-        changed meanwhile so that it is no longer selected; as they come.
+    :return: ``deleted``, ``missing`` for what was deleted in the meantime, and ``skipped`` for what is no
+        longer selected because it was changed in the meantime; in the order of completion.
     :raises QlikValidationError: if the guards forbid it; nothing was deleted.
     :raises QlikNotFoundError: if one of the data stores does not exist.
     """
@@ -277,7 +277,7 @@ def check_selector(values: Collection[str] | None, name: str) -> None:
 def check_pattern(pattern: str | None) -> None:
     """Check a pattern of technical names.
 
-    :raises QlikValidationError: if it is no regular expression, or none that can be matched in linear time.
+    :raises QlikValidationError: if it is not a regular expression that can be matched in linear time.
     """
     if pattern is None:
         return

@@ -65,7 +65,7 @@ def delete_by_id(
     :param guards: how many may be deleted.
     :param patient: a client that may wait longer, for the reads after the first one: if those of more than a
         window allows started over after each wait, they would never end.
-    :return: ``deleted`` or ``missing`` for each id, as they come.
+    :return: ``deleted`` or ``missing`` for each id, in the order of completion.
     :raises QlikCloudError: saying how many were deleted.
     """
     ids = check_ids(data_asset_ids)
@@ -98,11 +98,11 @@ def deletions(total: int) -> Progress:
 def delete_listed(
     client: QlikCloudClient, assets: Iterable[DataAsset], progress: Progress | None = None
 ) -> Iterator[Result]:
-    """Delete data assets that were just read, by the hundred; each hundred is logged when it is done.
+    """Delete data assets that were just read, in batches of 100; each batch is logged when it is done.
 
     :param assets: different data assets, with their ids.
     :param progress: of a longer deletion that this is a part of.
-    :return: ``deleted``, or ``missing`` for one that was deleted in the meantime; as they come.
+    :return: ``deleted``, or ``missing`` for one that was deleted in the meantime, in the order of completion.
     :raises QlikCloudError: saying how many were deleted.
     """
     found = {id_of(asset): asset for asset in assets}
@@ -154,7 +154,7 @@ def _delete_chunk(client: QlikCloudClient, ids: list[str]) -> set[str]:
 def _exist(client: QlikCloudClient, ids: list[str], *, unless: QlikCloudError) -> bool:
     """Return whether some data assets exist.
 
-    :param unless: the error that is raised if nobody can tell, because it says that they may be deleted.
+    :param unless: the error to raise if that cannot be determined; it says that they may have been deleted.
     """
     try:
         return bool(client.existing_ids(ids))

@@ -74,7 +74,7 @@ def set_data_freshness_by_id(
     Several are stamped at a time, and one that fails does not keep the others from being stamped.
 
     :param instants: timezone-aware instant by id of the data asset.
-    :return: the results in the order given, as they come.
+    :return: the results in the order given, as soon as they are known.
     :raises QlikNotFoundError: after all others were stamped, naming those that do not exist.
     :raises QlikPartialFailureError: likewise, if several failed, and not all because they do not exist.
     """

@@ -1,4 +1,4 @@
-"""Regular expressions for technical names that are matched in linear time, whoever wrote them.
+"""Regular expressions for technical names that are always matched in linear time.
 
 Python's own matcher tries one way after the other, and ``([a-z0-9]+_?)+`` has more ways to fail on a name of
 40 characters than could ever be tried. Here all ways are followed at once, a character at a time. Look-around
@@ -29,7 +29,7 @@ class NamePattern:
     the beginning and ``$`` at the end are allowed.
 
     :param pattern: at most 1,000 characters.
-    :raises ValueError: if it is no such expression; the message is a clause that says why.
+    :raises ValueError: if it is not such an expression; the message is a clause that says why.
     """
 
     def __init__(self, pattern: str) -> None:

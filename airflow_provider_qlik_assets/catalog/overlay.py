@@ -41,7 +41,7 @@ def overlay(
 
 
 def leave_missing_freshness(desired: DataAsset) -> DataAsset:
-    """Take no freshness for "as it is": rows may hold NULL, and nobody meant to clear.
+    """Treat a missing freshness as "unchanged": rows may contain NULL, which is not meant to clear it.
 
     :raises QlikValidationError: if the freshness is more than a day ahead.
     """

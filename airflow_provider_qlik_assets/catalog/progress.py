@@ -59,7 +59,7 @@ class Progress:
         now = self._clock()
         if now - self._sampled_at < _SAMPLE_SECONDS:
             return
-        # What is spent on waiting says nothing about how fast the work is.
+        # Waiting time says nothing about the speed of the work.
         waited, waiting = self._waits, self._wait(1)
         self._waits = waiting > 0
         if not (waited or self._waits):
@@ -69,7 +69,7 @@ class Progress:
             return
         self._logged_at = now
         left = self._total - self.done
-        # The quota and the work bound it together; the slower one tells.
+        # The slower of the quota and the work determines the time left.
         pace = self._worked / self.done if self.done else 0.0
         seconds = max(self._wait(left), left * pace) if left else 0.0
         logger.info(

@@ -41,7 +41,7 @@ def parse_instant(value: str | datetime) -> pendulum.DateTime:
         # uses the name of the zone instead of the offset of the datetime.
         utc = None if given.utcoffset() is None else datetime.astimezone(given, UTC)
         instant = None if utc is None else pendulum.instance(utc)
-    except Exception:  # noqa: BLE001 - time zones of others, and what is no time (pandas' NaT), raise anything
+    except Exception:  # noqa: BLE001 - foreign time zones, and pandas' NaT, may raise anything
         raise QlikValidationError(
             f"{_shown(value)} is not an instant: there is no such date or time."
         ) from None

@@ -38,7 +38,7 @@ def instants_of_events(
 ) -> tuple[dict[str, datetime], list[str]]:
     """Return the newest instant by data asset id, and which events cannot be read.
 
-    Events that name no data asset are counted in the log and are no failure.
+    Events that name no data asset are counted in the log; they are not a failure.
 
     :param context: of the running task.
     :param trust_event_extra: whether the ids in an event's extra count, and go before those of its asset.
@@ -86,7 +86,7 @@ def _events(context: Context) -> list[Any]:
 def _instants(event: Any, *, trust_extra: bool, allow_future: bool) -> dict[str, datetime]:
     """Return the instant by id of each data asset that an event names.
 
-    :raises QlikValidationError: if an id or the instant is none.
+    :raises QlikValidationError: if an id or the instant is invalid.
     """
     extra = _extra(event)
     if extra.get("from_trigger"):
@@ -110,7 +110,7 @@ def _ids(extra: Mapping[str, Any]) -> list[str]:
 
 
 def _extra(of: Any) -> Mapping[str, Any]:
-    """Return the extra of an event or of an asset; nobody makes sure that it is an object."""
+    """Return the extra of an event or of an asset, which need not be an object."""
     extra = getattr(of, "extra", None)
     return extra if isinstance(extra, Mapping) else {}
 

@@ -201,7 +201,7 @@ class QlikDeletingOperator(QlikOperator):
     def _delete(
         self, part: Part, results: Iterable[Result], order: Iterable[str] | None = None
     ) -> dict[str, Any]:
-        """Note deletions as they come; return their summary, which says whether they were a dry run."""
+        """Record deletions as they are made; return their summary, with ``dry_run``."""
         dry_run = self._is_dry_run()
         for result in results:
             self._note(part, result, dry_run=dry_run)

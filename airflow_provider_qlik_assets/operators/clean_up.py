@@ -30,7 +30,8 @@ class QlikCleanUpDataAssetsOperator(QlikDeletingOperator):
 
     Selected is what meets all rules and has no protected tag. The data stores are listed completely, the
     guards are checked, and right before the first deletion the data stores are listed again: what was
-    refreshed, re-tagged or renamed meanwhile survives. Ages are counted to the moment that the task runs.
+    refreshed, re-tagged or renamed in the meantime survives. Ages are counted to the moment that the task
+    runs.
 
     :param data_store_ids: ids of the data stores to clean up; ``*`` is refused.
     :param stale_after: age of ``dataFreshness`` (``timedelta`` or seconds) beyond which to delete.
@@ -49,9 +50,8 @@ class QlikCleanUpDataAssetsOperator(QlikDeletingOperator):
         Airflow's ``[operators] default_deferrable`` if not given.
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
     :return: ``{"counts": {action: n}, "results": [...], "dry_run": ...}``; actions are ``deleted``,
-        ``missing`` for what somebody else deleted meanwhile, and ``skipped`` for what is no longer selected.
-        Each result shows the data asset that was deleted, and ``"why"``: ``{"rule", "instant",
-        "age_seconds"}``.
+        ``missing`` for what was deleted in the meantime, and ``skipped`` for what is no longer selected. Each
+        result shows the data asset that was deleted, and ``"why"``: ``{"rule", "instant", "age_seconds"}``.
     """
 
     template_fields: Collection[str] = (

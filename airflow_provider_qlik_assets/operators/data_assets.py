@@ -1,8 +1,8 @@
 """Operators that register, change and delete the data assets of Qlik Cloud.
 
 All may be run again at any time, mapped with ``.partial().expand()`` and templated, nested values included.
-Permanent errors (status 400, 401, 403, 404, a wrong configuration or argument) fail the task without
-retries. Arguments that are no templates are checked when the DAG is parsed.
+Permanent errors (status 400, 401, 403, 404, a wrong configuration or argument) fail the task without retries.
+Arguments that are not templates are checked when the DAG is parsed.
 """
 
 from airflow_provider_qlik_assets.operators.clean_up import QlikCleanUpDataAssetsOperator

@@ -39,11 +39,11 @@ class QlikUpdateDataFreshnessOperator(QlikOperator):
         the task runs. A template, or the result of another task, that turns out to be ``None`` is an error.
     :param from_asset_events: in place of both, take them from the asset events that triggered the run.
     :param trust_event_extra: whether the extra of an event may name other data assets than its asset does,
-        and with ``allow_future`` any instant. Whoever may send events of these assets can then stamp every
+        and with ``allow_future`` any instant. Anyone who may send events of these assets can then stamp every
         data asset that the connection may change.
     :param allow_backwards: whether an older instant may replace a newer one.
-    :param allow_future: whether the instant may be more than a day ahead; all right stamps after such a one
-        would change nothing.
+    :param allow_future: whether the instant may be more than a day ahead; no correct stamp after it would
+        change anything.
     :param deferrable: whether to release the worker slot while the quota is used up for more than a minute;
         Airflow's ``[operators] default_deferrable`` if not given.
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.

@@ -41,7 +41,7 @@ class Part:
         self.done: list[Row] = []
 
     def add(self, result: Result) -> None:
-        """Take note of what was done."""
+        """Record what was done."""
         self.done.append(result.to_row())
 
     def left(self, data_asset_ids: Iterable[str]) -> list[str]:
@@ -51,7 +51,7 @@ class Part:
 
     def created_before(self) -> dict[str, str]:
         """Return the ids of what earlier parts have created, by technical name."""
-        # The newest rows come first: what somebody deleted during a wait was created again afterwards.
+        # The newest rows come first: what was deleted during a wait was created again afterwards.
         rows = reversed(self.earlier)
         return {row["technical_name"]: row["id"] for row in rows if row["action"] == "created"}
 

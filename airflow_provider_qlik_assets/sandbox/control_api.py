@@ -71,7 +71,7 @@ def control_api(sandbox: Controls) -> FastAPI:
 
     @app.patch("/assets/{asset_id}")
     async def touch(asset_id: str, fields: Document) -> Document:
-        """Change a data asset as somebody else would."""
+        """Change a data asset as another user would."""
         return sandbox.touch(unquote(asset_id), **fields)
 
     @app.get("/settings")

@@ -104,7 +104,7 @@ class Controls:
         return copy.deepcopy(self._tenant.seed(ASSET, given))
 
     def touch(self, asset_id: str, **fields: Any) -> Document:
-        """Change a data asset as somebody else would: raises ``version`` and ``lastModifiedTime``.
+        """Change a data asset as another user would: increases ``version`` and ``lastModifiedTime``.
 
         :param fields: API names; ``None`` unsets.
         :return: the stored document.

@@ -24,7 +24,7 @@ _INT64 = 2**63
 def normal_instant(text: str) -> str:
     """Return an RFC 3339 instant in UTC, cut to the millisecond.
 
-    :raises ValueError: when the text is no RFC 3339 date-time between the years 1 and 9999.
+    :raises ValueError: when the text is not an RFC 3339 date-time between the years 1 and 9999.
     """
     match = _RFC_3339.fullmatch(text)
     if match is None:

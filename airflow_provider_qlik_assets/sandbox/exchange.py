@@ -49,7 +49,7 @@ class Exchange:
 
     @property
     def body(self) -> Any:
-        """The parsed body, its text when it is no JSON, ``None`` when there is none."""
+        """The parsed body, its text when it is not JSON, ``None`` without a body."""
         return self._parsed[0]
 
     def json(self) -> Any:

@@ -96,7 +96,7 @@ class Faults:
         self.clear()
 
     def clear(self) -> None:
-        """Remove all faults and start the random numbers anew."""
+        """Remove all faults and restart the random numbers."""
         with self._lock:
             self._random = random.Random(self._seed)  # noqa: S311 - chaos that repeats, not a secret
             self._plans: list[_Plan] = []

@@ -75,7 +75,7 @@ class Gateway:
                 entry.fault = fault.kind
                 answer = await self._fail(fault, entry, scope, receive)
         if answer is not None:
-            # Before sending, so that whoever has the answer finds it in the journal.
+            # Before sending, so that a client that has the answer finds it in the journal.
             entry.status = answer.status
             await send(
                 {"type": "http.response.start", "status": answer.status, "headers": answer.raw_headers()}

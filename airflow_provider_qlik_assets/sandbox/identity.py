@@ -22,7 +22,7 @@ _LONGEST_ASSERTION_SECONDS = 300
 
 @dataclass(frozen=True)
 class User:
-    """Somebody who may send requests."""
+    """A user or OAuth client that may send requests."""
 
     id: str
     name: str
@@ -70,7 +70,7 @@ class Identity:
 
     @property
     def secrets(self) -> list[str]:
-        """Everything that somebody could use to be somebody."""
+        """All secrets that authenticate someone."""
         return [self.client_secret, self.api_key, self.read_only_api_key, *self._tokens]
 
     def register_public_key(self, key_id: str, pem: str | bytes) -> None:

@@ -68,7 +68,7 @@ class JournalEntry:
     :param arrived: monotonic clock, seconds.
     :param path: path as sent, percent-encoding included.
     :param headers: lower-case names; without ``authorization``.
-    :param body: parsed JSON, or the text when it is no JSON, or ``None`` without a body; keys, tokens and
+    :param body: parsed JSON, or the text when it is not JSON, or ``None`` without a body; keys, tokens and
         the secret of a client are hidden, here and elsewhere.
     :param user: id of the user, ``None`` when the request was not authenticated.
     :param tier: 1 (reads) or 2 (writes and token requests).

@@ -141,7 +141,7 @@ class Tenant:
             return self._change(kind, old, {"ownerId": old["ownerId"], **fields}, user.id)
 
     def touch(self, kind: Kind, key: str, fields: Document) -> Document:
-        """Change fields as somebody else would: a new version, whatever the switches say.
+        """Change fields as another user would: with a new version, whatever the switches say.
 
         :param fields: new values; ``None`` unsets.
         """

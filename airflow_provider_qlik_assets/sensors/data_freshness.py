@@ -61,8 +61,8 @@ if TYPE_CHECKING:
 # The trigger keeps the time-out itself; Airflow's own is the net below it.
 _TIMEOUT_MARGIN = timedelta(minutes=5)
 _SHORTEST_POLL_SECONDS = 1.0
-# After a 429 requests are spaced for a while; a poke that takes several has to get through all the same,
-# unless the trigger polls for it.
+# After a 429, requests are spaced for a while; a poke that takes several must still succeed, unless the
+# trigger polls for it.
 _LONGEST_PACING_SECONDS = 10.0
 _LONGEST_PACING_SECONDS_BEFORE_DEFERRING = 1.0
 _LONGEST_SHORT_WAIT_SECONDS = 60.0

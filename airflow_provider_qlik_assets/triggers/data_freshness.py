@@ -1,7 +1,7 @@
 """Wait for the freshness of data assets in the triggerer, without a worker slot.
 
 All triggers of a connection and interval share one poll (see :mod:`.shared_poll`). From Airflow 3.3 they join
-the triggerer's shared stream; before, and whenever ``run()`` is called, they share the poll all the same.
+the triggerer's shared stream; before that, and whenever ``run()`` is called, they still share the poll.
 """
 
 from __future__ import annotations
@@ -85,11 +85,11 @@ class QlikDataFreshnessTrigger(_FeedTrigger):
     """Wait until data assets are fresh, then fire once.
 
     The payload is ``{"status": ..., "freshness": {id: instant}, "message": ...}``, the status one of
-    ``success``, ``timeout`` and ``error``.
-    It waits for a poll that begins after its own start (whoever defers to it has just polled), and looks once
-    more at the deadline. It only reads. Permanent errors end the wait; all others are tried
-    again until the deadline. In a triggerer it fires no sooner than 10 seconds after its start, also if the
-    deadline is nearer: an event that is faster than the scheduler would make the task fail.
+    ``success``, ``timeout`` and ``error``. It waits for a poll that begins after its own start (the sensor
+    has just polled before it defers), and looks once more at the deadline. It only reads. Permanent errors
+    end the wait; all others are tried again until the deadline. In a triggerer it fires no sooner than 10
+    seconds after its start, also if the deadline is nearer: an event that is faster than the scheduler would
+    make the task fail.
 
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
     :param data_asset_ids: ids of the data assets.
@@ -98,7 +98,7 @@ class QlikDataFreshnessTrigger(_FeedTrigger):
     :param data_store_ids: ids of the data stores that hold them, where known; of use if the user of the
         connection may not list all data stores.
     :param poll_interval: seconds between polls, at least 1.
-    :param deadline: RFC 3339 instant at which to give up; ``None`` waits for ever.
+    :param deadline: RFC 3339 instant at which to give up; ``None`` waits indefinitely.
     :param missing_ok: whether to wait for a data asset that does not exist, too.
     :param ends_task: whether no work is left for a worker but to return the result, so that the task may end
         right in the triggerer, where that loses nothing.
@@ -242,15 +242,15 @@ class QlikDataFreshnessTrigger(_FeedTrigger):
 class QlikDataFreshnessEventTrigger(_FeedTrigger):
     """Fire for every change of ``dataFreshness``; for an ``AssetWatcher`` (Airflow 3).
 
-    The payload is ``{"id", "data_freshness", "previous", "version", "technical_name"}``. Changes are what
-    counts, not states: the first poll only takes note. Between two polls, several changes of a data asset
-    count as one. A new data asset is a change once it has a ``dataFreshness``; a deleted one is none.
+    The payload is ``{"id", "data_freshness", "previous", "version", "technical_name"}``. It reports changes,
+    not states: the first poll only records what there is. Between two polls, several changes of a data asset
+    count as one. A new data asset is a change once it has a ``dataFreshness``; a deletion is not a change.
 
     From Airflow 3.3 what was seen last is kept in the state store of the asset, each watcher of an asset its
-    own, under names with a hash of the connection and of what is watched (see :mod:`.seen_store`); a
-    change that is made while no triggerer runs fires afterwards. While the store cannot be read, changes fire
-    as without one, and it is tried again with each of them. A watcher whose connection, ``data_asset_ids``,
-    or else ``data_store_ids``, are changed begins anew. Each change fires at least once: one that was fired
+    own, under names with a hash of the connection and of what is watched (see :mod:`.seen_store`); a change
+    that is made while no triggerer runs fires afterwards. While the store cannot be read, changes fire as
+    without one, and it is tried again with each of them. A watcher starts over if its connection,
+    ``data_asset_ids``, or else ``data_store_ids`` change. Each change fires at least once: one that was fired
     in the last seconds before a triggerer died may fire again. Before Airflow 3.3, changes between the last
     poll before and the first poll after a restart do not fire.
 

@@ -12,17 +12,17 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_qlik_assets.client.instants import parse_instant
 from airflow_provider_qlik_assets.triggers.handing_back import until_the_scheduler_is_ready
 
-# The wall clock may be set meanwhile.
+# The wall clock may be changed in the meantime.
 _LONGEST_NAP_SECONDS = 60.0
 
 
 class QlikRateLimitTrigger(BaseTrigger):
     """Sleep until a moment at which requests are possible again, then fire once.
 
-    The payload is ``{"status": "success", "moment": ...}``. It asks nothing of anybody, so it cannot fail.
+    The payload is ``{"status": "success", "moment": ...}``. It sends no request, so it cannot fail.
 
     :param moment: RFC 3339 instant.
-    :raises QlikValidationError: if it is none; that is before the task is deferred.
+    :raises QlikValidationError: if it is not an instant; raised before the task is deferred.
     """
 
     def __init__(self, *, moment: str) -> None:

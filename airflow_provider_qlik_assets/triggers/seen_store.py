@@ -2,7 +2,8 @@
 
 Several watchers of an asset share its store. The names of their entries hold a hash of the connection and of
 what is watched, so that each keeps its own: ``data_freshness_<hash>`` says that there is something, and
-``data_freshness_<hash>_<0 to 15>`` hold it. A watcher of other data assets or data stores begins anew.
+``data_freshness_<hash>_<0 to 15>`` hold it. A watcher of other data assets or data stores starts from
+scratch.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ class SeenStore:
     async def recall(self) -> None:
         """Take up what was seen last, if anything was kept and that is not done yet.
 
-        The watch goes on without it while it cannot be read. Nothing is kept meanwhile either, since that
-        would overwrite it.
+        While it cannot be read, the watch continues without it. Nothing is kept in the meantime either,
+        because that would overwrite it.
         """
         if not self._is_recalled:
             self._is_recalled = await self._try_to(self._recall, "read", self._recall_attempts)

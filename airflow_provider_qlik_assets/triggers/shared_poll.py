@@ -43,7 +43,7 @@ class News:
 
     :param snapshot: all that is known; ``None`` if no poll since the subscription has succeeded.
     :param problem: why the last poll failed; empty if it did not.
-    :param is_hopeless: whether no poll can succeed before somebody fixes something.
+    :param is_hopeless: whether no poll can succeed until a cause is fixed.
     :param wait: why the next poll has to wait for the rate limit; empty if it does not.
     """
 
@@ -54,7 +54,7 @@ class News:
 
 
 class SharedPoll:
-    """Poll Qlik Cloud as long as somebody wants to know.
+    """Poll Qlik Cloud as long as there are subscribers.
 
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
     :param poll_interval: seconds between polls.
@@ -244,7 +244,7 @@ _polls: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, float], Sha
 async def subscribe(
     qlik_conn_id: str, poll_interval: float, interest: Interest | None = None
 ) -> AsyncIterator[Subscription]:
-    """Take part in the poll of a connection and interval; without subscribers there is none."""
+    """Subscribe to the poll of a connection and interval, which runs only while it has subscribers."""
     polls = _polls.setdefault(asyncio.get_running_loop(), {})
     key = (qlik_conn_id, poll_interval)
     poll = polls.get(key)

@@ -40,9 +40,9 @@ class FreshnessChange:
 class FreshnessEdges:
     """Find changes of ``dataFreshness`` by comparing what is with what was seen last.
 
-    :param ids: ids of the data assets to look at; those that were never seen before are taken note of.
+    :param ids: ids of the data assets to watch; those never seen before are only recorded.
     :param stores: in place of ids, the data stores all of whose data assets are looked at, ``"*"`` for all.
-        The first snapshot is taken note of; what comes later is new.
+        The first snapshot is only recorded; data assets that come later are new.
     """
 
     def __init__(self, *, ids: Iterable[str] | None = None, stores: Collection[str] = ()) -> None:

@@ -1,9 +1,9 @@
 """What changes in the catalog, for about one request each time that one looks.
 
 The listing of data assets, the last modified first, shows on its first page what has changed since it was
-last read. So a :class:`ChangeFeed` reads page by page until a page holds nothing new, and besides just once
-each data asset that is new to the feed. Where a tenant refuses that listing or does not sort it, the feed
-lists the stores concerned or reads single data assets, whichever takes fewer requests.
+last read. A :class:`ChangeFeed` therefore reads page by page until a page contains nothing new. It also reads
+each data asset once that is new to the feed. Where a tenant refuses that listing or does not sort it, the
+feed lists the stores concerned or reads single data assets, whichever takes fewer requests.
 
 Deletions do not show in such a listing, only in its total. When that is smaller than it should be, and once
 an hour in any case, everything of interest is read again.
@@ -200,7 +200,7 @@ class ChangeFeed:
     def _is_sorted(self, client: QlikCloudClient, stores: Stores, states: list[AssetState]) -> bool:
         """Return whether states are in order, and by the sort instead of by chance.
 
-        Data assets that nobody modified since they were created may be in order without any sorting.
+        Data assets that were not modified since their creation may be in order without sorting.
         """
         modified = [state.modified for state in states]
         if not is_newest_first(modified):

@@ -231,13 +231,13 @@ class Sync:
         self._desired_results[job.name] = result
 
     def _note_error(self, job: _Job, error: QlikCloudError) -> None:
-        """Note a failure; one that the next reading of the data store may settle is no failure yet."""
+        """Record a failure, unless the next reading of the data store may settle it."""
         self._attempts[job.name] += 1
         if job.actual is None:
             if outcome_is_unknown(error):
                 self._unanswered.add(job.name)
             settles = outcome_is_unknown(error) or isinstance(error, QlikConflictError)
-        else:  # deleted meanwhile, so it is to be created
+        else:  # deleted in the meantime, so it must be created
             settles = isinstance(error, QlikNotFoundError) and self._attempts[job.name] < _MOST_ATTEMPTS
         if settles:
             self._in_doubt[job.name] = error

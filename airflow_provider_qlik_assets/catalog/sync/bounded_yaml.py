@@ -1,4 +1,4 @@
-"""Read YAML that somebody else wrote, so that it can neither exhaust stack or memory nor take long.
+"""Parse untrusted YAML with bounds on stack, memory and time.
 
 Events are read by libyaml where PyYAML has it, ten times as fast. They are put together here, because that
 is where YAML grows: by nesting, by aliases and merge keys that repeat what they refer to, and by numbers in
@@ -56,9 +56,9 @@ class MalformedYamlError(ValueError):
 def parse_yaml(text: str, *, deepest: int, describe_key: Callable[[str], str]) -> Any:
     """Return what a YAML document holds: plain values only, no objects of Python.
 
-    Refused are keys that are there twice in one mapping, of which YAML would take the last.
+    Duplicate keys in a mapping are rejected; YAML would use the last one.
 
-    :param text: the document; its size is the caller's to bound.
+    :param text: the document; the caller limits its size.
     :param deepest: how deep lists and mappings may be nested, aliases resolved.
     :param describe_key: what a message calls a key.
     :raises MalformedYamlError: if it is not such a document.

@@ -24,7 +24,7 @@ _PREFIX = "Invalid data asset: "
 def check_store_id(data_store_id: Any) -> str:
     """Return the id of one data store.
 
-    :raises QlikValidationError: if it is none, or means all stores.
+    :raises QlikValidationError: if it is not an id, or means all stores.
     """
     if check_id(data_store_id) == "*":
         raise QlikValidationError("'*' is not the id of a data store: name the data store to keep in sync.")

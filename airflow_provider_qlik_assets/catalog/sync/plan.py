@@ -227,7 +227,7 @@ def make_plan(
             to_update.append(Update(oldest, desired, tuple(_changes(oldest, operations))))
         else:
             unchanged.append(oldest)
-    # Nobody knows whether one whose name the user may not see is desired.
+    # It is unknown whether a data asset is desired if the user may not see its name.
     nameless = [asset for asset in unlisted if asset.technical_name is None]
     to_delete, protected = guards.split(asset for asset in unlisted if asset.technical_name is not None)
     return Plan(

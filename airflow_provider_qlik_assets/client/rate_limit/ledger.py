@@ -73,7 +73,7 @@ class Ledger:
     :param now: time of the last operation.
     :param skew: what to add to the outer clock.
     :param tickets: number of tickets given out so far.
-    :param blocked_until: nobody sends before this time.
+    :param blocked_until: no request is sent before this time.
     :param paced_since: time of the last 429 (or of a start without knowledge of earlier grants).
     :param paced_until: grants are evenly spaced until this time.
     :param learned: permits that a window seemed to hold at ``paced_since``; 0 if nothing was learned.
