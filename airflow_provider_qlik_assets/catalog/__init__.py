@@ -1,4 +1,4 @@
-"""What to change in the catalog: safe to repeat, sparing with requests, without Airflow and without HTTP."""
+"""Changes of the catalog: safe to repeat, with few requests, without Airflow and HTTP."""
 
 from airflow_provider_qlik_assets.catalog.clean_up import CleanUpRules, clean_up_data_assets
 from airflow_provider_qlik_assets.catalog.deletion import delete_data_assets

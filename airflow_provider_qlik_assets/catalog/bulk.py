@@ -1,4 +1,4 @@
-"""Do the same with many data assets: several at a time, and what fails does not stop the rest."""
+"""Process many data assets, several at a time; a failed one does not stop the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Delete data assets whose source data has not changed for long: by rules, guarded, and looked at twice."""
+"""Delete data assets whose source data has not changed for a long time, by rules and with guards."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ logger = get_logger(__name__)
 Undated = Literal["skip", "use_last_modified"]
 Rule = Literal["dataFreshness", "lastModifiedTime"]
 
-# What the rules and guards look at, and what tells a reader which data asset it is.
+# The fields that the rules and guards use, and those that identify the data asset for a reader.
 _PROJECTIONS = (
     "technicalName", "name", "appType", "tags", "ownerId", "dataStoreInfo", "dataFreshness",
     "lastModifiedTime", "version",
@@ -44,7 +44,7 @@ class Staleness:
 
     :param rule: API name of the field that says so.
     :param instant: its value.
-    :param age_seconds: from then to the moment of the clean-up.
+    :param age_seconds: its age at the time of the clean-up.
     """
 
     rule: Rule
@@ -98,8 +98,8 @@ class CleanUpRules:
     :param owner_ids: select only those of one of these owners; ``None`` allows all.
     :param technical_name_pattern: select only those whose whole technical name matches this regular
         expression, as :class:`.NamePattern` understands it; ``None`` allows all.
-    :param now: the moment that ages are counted to.
-    :raises QlikValidationError: if a rule cannot be used, or selects nothing whatever there is.
+    :param now: the time for which ages are computed.
+    :raises QlikValidationError: if a rule cannot be used, or can never select anything.
     """
 
     data_store_ids: Sequence[str]
@@ -136,7 +136,7 @@ class CleanUpRules:
     def _allows(self, asset: DataAsset) -> bool:
         pattern = self._pattern
         return (
-            # The tenant lists only these; a deletion does not rely on it.
+            # The tenant should list only these, but a deletion must not rely on it.
             (asset.store_id is None or asset.store_id in self.data_store_ids)
             and (self.app_types is None or asset.app_type in self.app_types)
             and (self.tags is None or not set(self.tags).isdisjoint(asset.tags or ()))
@@ -160,13 +160,13 @@ def clean_up_data_assets(
     deleting takes long, they are listed again in between.
 
     :param rules: which data assets to select.
-    :param guards: which of them must survive, and how many may be deleted at most; their share is that of all
-        data assets of the data stores.
+    :param guards: which of them must survive, and how many may be deleted at most; fractions are of all data
+        assets of the data stores.
     :param dry_run: only return what would be done, after one listing.
-    :param clock: seconds on a clock that never goes back.
+    :param clock: seconds on a monotonic clock.
     :return: ``deleted``, ``missing`` for what was deleted in the meantime, and ``skipped`` for what is no
         longer selected because it was changed in the meantime; in the order of completion.
-    :raises QlikValidationError: if the guards forbid it; nothing was deleted.
+    :raises QlikValidationError: if the guards forbid the deletion; nothing was deleted.
     :raises QlikNotFoundError: if one of the data stores does not exist.
     """
     first = _look(client, rules, guards, _PROJECTIONS)
@@ -176,7 +176,7 @@ def clean_up_data_assets(
         for data_asset_id, (asset, why) in first.selected.items():
             yield CleanUpResult(data_asset_id, "deleted", asset, why=why)
         return
-    # With all fields: the results are the record of what was deleted.
+    # With all fields, because the results are the record of what was deleted.
     last, looked_at = _look(client, rules, guards), clock()
     guards.check(len(first.selected.keys() & last.selected.keys()), len(last.ids))
     left = list(first.selected)
@@ -243,9 +243,9 @@ def _look(
 
 
 def check_data_stores(data_store_ids: Any) -> None:
-    """Check that data stores are named one by one.
+    """Check that each data store is named.
 
-    :raises QlikValidationError: if none is, or ``*`` is among them.
+    :raises QlikValidationError: if none is named, or ``*`` is among them.
     """
     if isinstance(data_store_ids, str) or not data_store_ids:
         raise QlikValidationError("data_store_ids is empty: name at least one data store to clean up.")
@@ -255,7 +255,7 @@ def check_data_stores(data_store_ids: Any) -> None:
 
 
 def check_undated(undated: Any) -> None:
-    """Check what is to be done with data assets that were never stamped.
+    """Check the policy for data assets that were never stamped.
 
     :raises QlikValidationError: if it is unknown.
     """

@@ -1,4 +1,4 @@
-"""New data assets: what is sent to create one, its result, and which of several of a name counts."""
+"""New data assets: the request, its result, and which of several with the same name counts."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def creation_result(asset: DataAsset, desired: DataAsset) -> Result:
 
 
 def age(asset: DataAsset) -> tuple[str, str]:
-    """Return a key that sorts the oldest data asset first: of several of a name, all tasks keep that one."""
+    """Return a key that sorts the oldest data asset first: all tasks keep the oldest of the same name."""
     return (str(asset.created_time or ""), asset.id or "")

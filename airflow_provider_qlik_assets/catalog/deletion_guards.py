@@ -1,4 +1,4 @@
-"""What keeps an automatic deletion from taking too much."""
+"""Guards that keep an automatic deletion from deleting too much."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class DeletionGuards:
     """Which data assets must survive, and how many may be deleted at once.
 
     :param max_deletions: most data assets to delete; ``None`` sets no limit.
-    :param max_fraction: largest share of all to delete, from 0 to 1; ``None`` sets no limit.
+    :param max_fraction: largest fraction of all to delete, from 0 to 1; ``None`` sets no limit.
     :param protected_tags: a data asset that has one of these tags is never deleted.
-    :param already_deleted: data assets that an earlier part of the same work has deleted; they count, too.
+    :param already_deleted: number of data assets that an earlier part of the same work has deleted.
     :raises QlikValidationError: if a value cannot be used.
     """
 
@@ -57,7 +57,7 @@ class DeletionGuards:
         return deletable, protected
 
     def check(self, deletions: int, total: int) -> None:
-        """Refuse to delete too much; call it before the first deletion, with all candidates known.
+        """Reject a deletion of too much; call it before the first deletion, when all candidates are known.
 
         :param deletions: number of data assets that would be deleted.
         :param total: number of all data assets among which they were selected.

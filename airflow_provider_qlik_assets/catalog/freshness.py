@@ -1,4 +1,4 @@
-"""Stamp when the source data of a data asset was last changed."""
+"""Stamp data assets with the instant at which their source data last changed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def set_data_freshness(
     :return: ``updated``, or ``unchanged`` if it was as fresh already.
     :raises QlikNotFoundError: if there is no such data asset.
     """
-    # Checked as an instant: None would clear the field.
+    # Checked as an instant, because None would clear the field.
     desired = DataAsset.parse({"dataFreshness": parse_stamp(when, allow_future=allow_future)})
     return change(
         client, data_asset_id, lambda current: overlay(current, desired, allow_backwards=allow_backwards)

@@ -1,7 +1,7 @@
-"""Lay desired values over a data asset: which fields differ, and the operations that change just those.
+"""Compute which desired values differ from a data asset, and the operations that change only those.
 
-Only the fields that the caller gave count, so that what stewards wrote elsewhere survives. Values are
-compared by what they mean: instants to the millisecond, tags as a set, an empty string like no value.
+Only the fields that the caller gave count, so changes by others to other fields survive. Values are compared
+by meaning: instants to the millisecond, tags as a set, an empty string like no value.
 """
 
 from __future__ import annotations

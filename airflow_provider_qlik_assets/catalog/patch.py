@@ -31,7 +31,7 @@ def patch_data_asset(
     changes: Mapping[str, Any] | None = None,
     expected_version: int | None = None,
 ) -> Result:
-    """Change a data asset; nothing is written if it is as desired already.
+    """Change a data asset; write nothing if it is already as desired.
 
     :param data_asset_id: id of the data asset.
     :param operations: RFC 6902 operations, applied as they are. Those that append to or shift an array do so
@@ -65,7 +65,7 @@ def check_patch(
 ) -> tuple[DataAsset | None, list[JsonPatchOperation]]:
     """Return the arguments of a patch, checked: the desired values or the operations.
 
-    :raises QlikValidationError: if they cannot be carried out.
+    :raises QlikValidationError: if they are not valid.
     """
     if (operations is None) == (changes is None):
         raise QlikValidationError("Give either 'operations' or 'changes'.")

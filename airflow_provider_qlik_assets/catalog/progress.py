@@ -1,4 +1,4 @@
-"""How far work on many data assets is: lines in the log, and what an error says that ends it early."""
+"""The progress of work on many data assets, in the log and in an error that ends it early."""
 
 from __future__ import annotations
 

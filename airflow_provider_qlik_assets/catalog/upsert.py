@@ -1,4 +1,4 @@
-"""Create a data asset or bring the existing one to the desired values, safe to repeat at any time."""
+"""Create a data asset, or give the existing one the desired values; safe to repeat at any time."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ _CREATE_ATTEMPTS = 3
 def find_data_asset(client: QlikCloudClient, data_store_id: str, technical_name: str) -> DataAsset | None:
     """Return the data asset with a technical name in a data store, or ``None`` if there is none.
 
-    Lists the data store: Qlik Cloud has no other way to look a name up. If several have the name, the oldest
-    one is returned and a warning names all.
+    It lists the data store, because Qlik Cloud has no other way to look up a name. If several have the name,
+    it returns the oldest one and logs a warning that names all.
 
     :param data_store_id: id of the data store.
     :param technical_name: exact technical name.
@@ -142,7 +142,7 @@ def _create(
 
 
 def _keep_one(client: QlikCloudClient, desired: DataAsset, created: DataAsset) -> tuple[bool, DataAsset]:
-    """Make sure that no other task created the same data asset at the same moment.
+    """Check that no other task created the same data asset at the same moment.
 
     Whether a tenant refuses a second one of the same name is not documented. All tasks keep the oldest, and
     each deletes only what it has just created itself.

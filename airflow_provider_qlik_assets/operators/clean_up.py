@@ -26,11 +26,11 @@ _SELECTORS = ("app_types", "tags", "owner_ids")
 
 
 class QlikCleanUpDataAssetsOperator(QlikDeletingOperator):
-    """Delete the data assets of some data stores whose source data has not changed for long.
+    """Delete the data assets of some data stores whose source data has not changed for a long time.
 
     Selected is what meets all rules and has no protected tag. The data stores are listed completely, the
     guards are checked, and right before the first deletion the data stores are listed again: what was
-    refreshed, re-tagged or renamed in the meantime survives. Ages are counted to the moment that the task
+    refreshed, re-tagged or renamed in the meantime survives. Ages are computed for the time at which the task
     runs.
 
     :param data_store_ids: ids of the data stores to clean up; ``*`` is refused.

@@ -26,7 +26,7 @@ class QlikUpdateDataFreshnessOperator(QlikOperator):
     """Stamp data assets with the instant at which their source data was last changed, typically after a load.
 
     An older instant does not overwrite a newer one: two loads may finish out of order. Several are stamped at
-    a time. One that fails does not keep the others from being stamped; it fails the task at the end.
+    a time. If one fails, the others are still stamped, and the task fails at the end.
 
     With ``from_asset_events``, a DAG that is scheduled on Airflow assets keeps Qlik fresh for all of them.
     The extra of an event's asset names the data assets (``qlik_data_asset_id`` or the list

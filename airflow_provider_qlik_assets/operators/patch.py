@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class QlikPatchDataAssetOperator(QlikSingleOperator):
-    """Change a data asset; nothing is written if it is as desired already.
+    """Change a data asset; write nothing if it is already as desired.
 
     :param data_asset_id: id of the data asset.
     :param operations: JSON Patch (RFC 6902) operations, applied as they are. Those that append to an array do

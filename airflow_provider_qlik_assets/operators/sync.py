@@ -1,4 +1,4 @@
-"""Keep all data assets of a data store as a list or a file says: catalog as code."""
+"""Make all data assets of a data store match a list or a file: catalog as code."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _WRITTEN = frozenset({"created", "updated", "deleted"})
 
 
 class QlikSyncDataAssetsOperator(QlikDeletingOperator):
-    """Bring all data assets of a data store to what a list or a file says.
+    """Make all data assets of a data store match a list or a file.
 
     The data store is read by listing; only what differs is written, several at a time. Fields that are not
-    given stay as they are, ``data_freshness`` never goes back. One data asset that fails does not keep the
-    others from being written; the task fails at the end with all failures, and its retry does what is left.
+    given stay as they are, ``data_freshness`` never goes back. If one data asset fails, the others are still
+    written. The task then fails at the end with all failures, and its retry does what is left.
 
     :param data_store_id: id of the data store.
     :param data_assets: the desired data assets, each with ``technicalName`` (unique) and ``appType``, by the

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from airflow_provider_qlik_assets._compat import Context
     from airflow_provider_qlik_assets.client import QlikCloudClient
 
-# The trigger keeps the time-out itself; Airflow's own is the net below it.
+# The trigger enforces the time-out itself; Airflow's own is a safety net.
 _TIMEOUT_MARGIN = timedelta(minutes=5)
 _SHORTEST_POLL_SECONDS = 1.0
 # After a 429, requests are spaced for a while; a poke that takes several must still succeed, unless the
@@ -79,14 +79,14 @@ class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
 
     Works in all modes: ``poke``, ``reschedule`` and deferrable. A data asset that does not exist, missing
     rights and a wrong configuration fail the task at once and without retries; everything else (no answer,
-    rate limit, 5xx) is polled again until the time-out. A poke waits for nothing, neither the rate limit nor
-    a retry, so that the time-out holds to within a second or two; but once deferred, the sensor comes back
-    after 10 seconds at the earliest, which Airflow's scheduler needs. ``soft_fail`` and ``never_fail`` count
-    for every end, before and after a deferral.
+    rate limit, 5xx) is polled again until the time-out. A poke never waits for the rate limit or a retry, so
+    the time-out is accurate to a second or two. Once deferred, the sensor returns after 10 seconds at the
+    earliest, because Airflow's scheduler needs that time. ``soft_fail`` and ``never_fail`` apply to every way
+    in which the wait ends, before and after a deferral.
 
-    More data assets than the rate limit allows to be read at once take several pokes, or deferrable; in
-    ``reschedule`` mode, where each poke is a process of its own, they would never all be read, and the log
-    says so.
+    If there are more data assets than the rate limit allows to read at once, use ``poke`` mode, which takes
+    several pokes, or deferrable. In ``reschedule`` mode each poke is a separate process, so they would never
+    all be read; the log says so.
 
     :param data_asset_ids: ids of the data assets.
     :param fresh_since: timezone-aware instant, or RFC 3339 text; a ``dataFreshness`` equal to it counts.
@@ -94,7 +94,7 @@ class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
         ``dataFreshness`` and the poll; when deferred, the moment of deferring counts.
     :param match: whether ``all`` (default) or ``any`` of the data assets must be fresh.
     :param data_store_ids: ids of the data stores that hold them, where known.
-    :param missing_ok: whether to wait for a data asset that does not exist, too.
+    :param missing_ok: whether to also wait for data assets that do not exist.
     :param deferrable: whether to wait in the triggerer; Airflow's ``[operators] default_deferrable`` if not
         given.
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
@@ -152,7 +152,7 @@ class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
                 check_when_parsed(as_seconds, max_age, "max_age")
 
     def execute(self, context: Context) -> Any:
-        """Poll once on the worker; then wait in the triggerer if deferrable, otherwise here."""
+        """Poll once on the worker, then wait in the triggerer if deferrable, otherwise on the worker."""
         self._stop_flag.begin()
         self._found = {}
         with self._lenient():
@@ -160,22 +160,22 @@ class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
             return self._defer(context) if self.deferrable else super().execute(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after a deferral; a trigger that failed ends the task as every other failure does."""
+        """Resume after a deferral; a failed trigger ends the task like every other failure."""
         with self._lenient():
             return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
-        """Send nothing more; a request under way comes to its end.
+        """Send no more requests; a request in progress is completed.
 
-        Airflow calls it in a signal handler: it only sets a flag.
+        Airflow calls this in a signal handler, so it only sets a flag.
         """
         self._stop_flag.set()
 
     def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 - Airflow's signature
         """Return whether the data assets are fresh, with their freshness.
 
-        It waits for nothing: what has to wait for the rate limit, or failed and may pass, is polled again. A
-        poke that ended early goes on where it stopped the next time; what is fresh is not asked for again.
+        It never waits: if the rate limit is used up or a temporary error occurs, it is poked again. A poke
+        that ended early continues where it stopped; fresh data assets are not read again.
         """
         self._poll_again_in = None
         with permanent_errors_fail_the_task():
@@ -217,17 +217,17 @@ class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
         event: dict[str, Any] | None = None,
         waited_for: str | None = None,
     ) -> dict[str, Any]:
-        """Return what the trigger found, or end the task as it says.
+        """Return what the trigger found, or end the task accordingly.
 
         :param event: payload of the trigger's event.
-        :param waited_for: the instant that the trigger was told to wait for.
+        :param waited_for: the instant that the trigger waited for.
         :raises AirflowSensorTimeout: the data assets did not become fresh in time.
         :raises AirflowFailException: no retry can succeed.
         """
         event = event if isinstance(event, dict) else {}
         status, freshness, message = (event.get(name) for name in ("status", "freshness", "message"))
         if status == "success" and isinstance(freshness, dict):
-            # Dag.test() does not pass on what the sensor was deferred with.
+            # Dag.test() does not pass on the arguments of the deferral.
             return {
                 "freshness": freshness,
                 "waited_for": waited_for or format_instant(self._condition().fresh_since),
@@ -269,7 +269,7 @@ class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
         )
 
     def _may_end_in_the_triggerer(self) -> bool:
-        """Return whether nothing would be left for a worker to do but to return the result."""
+        """Return whether a worker would have nothing left to do but to return the result."""
         if not self.has_dag() or self.outlets or self.on_success_callback:  # type: ignore[no-untyped-call]
             return False
         if self._post_execute_hook is not None or get_listener_manager().has_listeners:
@@ -290,9 +290,9 @@ class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
     def _get_next_poke_interval(
         self, started_at: Any, run_duration: Callable[[], float], poke_count: int
     ) -> float:
-        """Return the seconds until the next poke, which is not later than the time-out.
+        """Return the seconds until the next poke, at most until the time-out.
 
-        A poke that had to wait for the rate limit is made up for as soon as that allows, and not before.
+        After a poke that the rate limit prevented, it is the time until the limit allows the next one.
         """
         interval = super()._get_next_poke_interval(started_at, run_duration, poke_count)
         if self._poll_again_in is not None:
@@ -305,7 +305,7 @@ class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
         return 0.0 if first is None else (datetime.now(UTC) - first).total_seconds()
 
     def _impatient(self, client: QlikCloudClient, seconds: float) -> QlikCloudClient:
-        """Return a client that neither repeats nor waits, and gives up a request after some seconds."""
+        """Return a client that does not retry or wait, and abandons a request after some seconds."""
         connect, read = client.timeout
         pacing = _LONGEST_PACING_SECONDS_BEFORE_DEFERRING if self.deferrable else _LONGEST_PACING_SECONDS
         return client.with_options(
@@ -315,15 +315,15 @@ class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
         )
 
     def _seconds_left(self) -> float:
-        """Return the seconds that a poke may take; one at the very end gets a moment, too."""
+        """Return the seconds that a poke may take; even the last one gets a moment."""
         left = math.inf if self._poll_until is None else self._poll_until - time.monotonic()
         return max(_SHORTEST_POLL_SECONDS, left)
 
     @contextlib.contextmanager
     def _lenient(self) -> Iterator[None]:
-        """Skip the task in place of failing it, if it may fail softly or must never fail.
+        """Skip the task instead of failing it, if ``soft_fail`` or ``never_fail`` is set.
 
-        Airflow does that too, but not for the same failures in each mode and version.
+        Airflow does that, too, but for different failures in each mode and version.
         """
         try:
             yield
@@ -342,7 +342,7 @@ class QlikDataFreshnessSensor(TemplatedArguments, BaseSensorOperator):
                 raise AirflowSkipException(f"Skipped because of {reason}: {error}") from error
 
     def _condition(self) -> FreshnessCondition:
-        """Return what to wait for, from the rendered arguments, all of which are checked."""
+        """Return the condition from the rendered arguments, after checking all of them."""
         self._check_rendered()
         self._check_since()
         self._data_store_ids()

@@ -40,7 +40,7 @@ from airflow_provider_qlik_assets.watching.edges import FreshnessEdges
 from airflow_provider_qlik_assets.watching.feed import ALL_STORES, Interest, Snapshot
 
 AIRFLOW_3 = not airflow_version.startswith("2.")
-# Until then the triggerer has written an event to Airflow's database.
+# By then the triggerer has written an event to Airflow's database.
 _SECONDS_UNTIL_WRITTEN = 2.0
 
 
@@ -51,7 +51,7 @@ class _FeedTrigger(BaseEventTrigger):
     poll_interval: float
 
     def shared_stream_key(self) -> Hashable:
-        """Return what the triggers have in common that share a poll."""
+        """Return the key that triggers with a common poll share."""
         return (__name__, self.qlik_conn_id, self.poll_interval)
 
     @classmethod
@@ -88,23 +88,23 @@ class QlikDataFreshnessTrigger(_FeedTrigger):
     ``success``, ``timeout`` and ``error``. It waits for a poll that begins after its own start (the sensor
     has just polled before it defers), and looks once more at the deadline. It only reads. Permanent errors
     end the wait; all others are tried again until the deadline. In a triggerer it fires no sooner than 10
-    seconds after its start, also if the deadline is nearer: an event that is faster than the scheduler would
+    seconds after its start, even if the deadline is earlier: an event that is faster than the scheduler would
     make the task fail.
 
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
     :param data_asset_ids: ids of the data assets.
     :param fresh_since: RFC 3339 instant; a ``dataFreshness`` equal to it counts.
     :param match: whether ``all`` or ``any`` of them must be fresh.
-    :param data_store_ids: ids of the data stores that hold them, where known; of use if the user of the
+    :param data_store_ids: ids of the data stores that hold them, where known; useful if the user of the
         connection may not list all data stores.
     :param poll_interval: seconds between polls, at least 1.
     :param deadline: RFC 3339 instant at which to give up; ``None`` waits indefinitely.
-    :param missing_ok: whether to wait for a data asset that does not exist, too.
-    :param ends_task: whether no work is left for a worker but to return the result, so that the task may end
-        right in the triggerer, where that loses nothing.
-    :param pushes_result: whether the result is pushed as an XCom. Airflow 3 would store it as text, so that
-        there a worker has to do it.
-    :raises QlikValidationError: if an argument is wrong; that is before the task is deferred.
+    :param missing_ok: whether to also wait for data assets that do not exist.
+    :param ends_task: whether a worker would only return the result, so that the triggerer may end the task
+        itself if nothing is lost.
+    :param pushes_result: whether the result is pushed as an XCom. Airflow 3 would store it as text, so a
+        worker must push it there.
+    :raises QlikValidationError: if an argument is wrong; raised before the task is deferred.
     """
 
     supports_triggerer_queue = True
@@ -186,7 +186,7 @@ class QlikDataFreshnessTrigger(_FeedTrigger):
         snapshot = news.snapshot or Snapshot({}, {})
         states = [snapshot.states.get(key) for key in self.data_asset_ids]
         errors = [snapshot.errors.get(key) for key in self.data_asset_ids]
-        # Most news are about the data assets of others. Problems differ in their trace ids alone.
+        # Most news is about the data assets of other triggers. Problems only differ in their trace ids.
         view = (bool(news.problem), bool(news.wait), news.is_hopeless, bool(news.snapshot), states, errors)
         if view == self._judged:
             return None
@@ -210,7 +210,7 @@ class QlikDataFreshnessTrigger(_FeedTrigger):
         return None
 
     def _may_end_the_task(self) -> bool:
-        # Only a triggerer sets the id. Dag.test() has none, and cannot end a task by itself.
+        # Only a triggerer sets the id. Dag.test() has no triggerer, and cannot end a task itself.
         return self.ends_task and self.trigger_id is not None and not (self.pushes_result and AIRFLOW_3)
 
     def _time_out(self, news: News) -> TriggerEvent:
@@ -240,28 +240,28 @@ class QlikDataFreshnessTrigger(_FeedTrigger):
 
 
 class QlikDataFreshnessEventTrigger(_FeedTrigger):
-    """Fire for every change of ``dataFreshness``; for an ``AssetWatcher`` (Airflow 3).
+    """Fire for every change of ``dataFreshness``, for an ``AssetWatcher`` (Airflow 3).
 
     The payload is ``{"id", "data_freshness", "previous", "version", "technical_name"}``. It reports changes,
     not states: the first poll only records what there is. Between two polls, several changes of a data asset
     count as one. A new data asset is a change once it has a ``dataFreshness``; a deletion is not a change.
 
-    From Airflow 3.3 what was seen last is kept in the state store of the asset, each watcher of an asset its
-    own, under names with a hash of the connection and of what is watched (see :mod:`.seen_store`); a change
-    that is made while no triggerer runs fires afterwards. While the store cannot be read, changes fire as
-    without one, and it is tried again with each of them. A watcher starts over if its connection,
-    ``data_asset_ids``, or else ``data_store_ids`` change. Each change fires at least once: one that was fired
-    in the last seconds before a triggerer died may fire again. Before Airflow 3.3, changes between the last
-    poll before and the first poll after a restart do not fire.
+    From Airflow 3.3, the state seen last is kept in the state store of the asset. Each watcher of an asset
+    has its own entries, whose names contain a hash of the connection and of what is watched (see
+    :mod:`.seen_store`). A change that is made while no triggerer runs fires afterwards. While the store
+    cannot be read, changes fire as without one, and each of them reads it again. A watcher starts over if its
+    connection, ``data_asset_ids``, or else ``data_store_ids`` change. Each change fires at least once: one
+    that was fired in the last seconds before a triggerer died may fire again. Before Airflow 3.3, changes
+    between the last poll before and the first poll after a restart do not fire.
 
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
     :param data_asset_ids: ids of the data assets; ``None`` watches all of the data stores.
     :param data_store_ids: ids of data stores; ``None`` watches all of the tenant. With ``data_asset_ids``,
         the data stores that hold these, where known.
     :param poll_interval: seconds between polls, at least 1.
-    :param asset_name: name of the Airflow asset that is watched. Airflow tells it to a trigger only from 3.3,
-        and only in the triggerer, which warns if it is another one; and takes the triggers of two assets for
-        one if they have the same arguments.
+    :param asset_name: name of the Airflow asset that is watched. A trigger only learns it from Airflow 3.3,
+        and only in the triggerer, which warns if it differs. Airflow treats the triggers of two assets as one
+        if they have the same arguments.
     :raises QlikValidationError: if an argument is wrong or ``asset_name`` is missing.
     """
 
@@ -337,7 +337,7 @@ class QlikDataFreshnessEventTrigger(_FeedTrigger):
         stores = getattr(self, "asset_state_store", None)
         if stores is None:
             return None
-        # Where there are state stores there is this, too.
+        # Every version with state stores has this, too.
         from airflow.sdk.definitions.asset import AssetNameRef  # noqa: PLC0415, TID251
 
         try:

@@ -1,4 +1,4 @@
-"""What a watcher saw last, kept in Airflow's state store of the asset where there is one (Airflow 3.3).
+"""Keep what a watcher saw last in Airflow's state store of the asset, if there is one (Airflow 3.3).
 
 Several watchers of an asset share its store. The names of their entries hold a hash of the connection and of
 what is watched, so that each keeps its own: ``data_freshness_<hash>`` says that there is something, and
@@ -19,7 +19,7 @@ from airflow_provider_qlik_assets.client.errors import shorten
 from airflow_provider_qlik_assets.client.instants import format_instant, parse_instant
 from airflow_provider_qlik_assets.watching.edges import FreshnessEdges
 
-# Airflow asks for values below 64 KB; so they suffice for some 15,000 data assets.
+# Airflow recommends values below 64 KB, so these are enough for some 15,000 data assets.
 _PARTS = 16
 _ATTEMPTS = 5
 _FIRST_PAUSE_SECONDS = 1.0
@@ -30,8 +30,8 @@ class SeenStore:
 
     :param store: Airflow's state store of the one asset that is watched; ``None`` keeps nothing.
     :param qlik_conn_id: the connection of the watcher.
-    :param edges: whose ``seen`` is kept.
-    :param log: where to say that it does not work.
+    :param edges: the object whose ``seen`` is kept.
+    :param log: logger for problems.
     """
 
     def __init__(self, store: Any, qlik_conn_id: str, edges: FreshnessEdges, log: Any) -> None:
@@ -44,7 +44,7 @@ class SeenStore:
         self._is_recalled = self._has_entries = False
 
     async def recall(self) -> None:
-        """Take up what was seen last, if anything was kept and that is not done yet.
+        """Restore what was seen last, if anything was kept, unless that was done before.
 
         While it cannot be read, the watch continues without it. Nothing is kept in the meantime either,
         because that would overwrite it.
@@ -62,11 +62,11 @@ class SeenStore:
         for attempt in range(attempts if self._store is not None else 0):
             try:
                 await access()
-            except ValueError as error:  # it is the trigger of several assets
+            except ValueError as error:  # the trigger has several assets
                 self._log.warning("The state seen last cannot be %s: %s.", what, shorten(str(error)))
                 self._store = None
                 break
-            except Exception as error:  # noqa: BLE001 - whatever it is may pass, and must not end the watch
+            except Exception as error:  # noqa: BLE001 - it may be temporary, and must not end the watch
                 self._log.warning(
                     "The state seen last cannot be %s; trying again: %s.", what, shorten(str(error))
                 )

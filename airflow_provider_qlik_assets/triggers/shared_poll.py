@@ -1,7 +1,7 @@
 """One poll of Qlik Cloud for all triggers of a process that use the same connection at the same interval.
 
-The feed lives in the event loop of the triggerer. Its requests are made in a worker thread; the loop is never
-blocked. It begins with its first subscriber and ends with its last one.
+The feed lives in the event loop of the triggerer. A worker thread makes its requests, so the loop is never
+blocked. It starts with its first subscriber and ends with its last one.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _LONGEST_SHORT_WAIT_SECONDS = 60.0
 class News:
     """What a poll tells its subscribers.
 
-    :param snapshot: all that is known; ``None`` if no poll since the subscription has succeeded.
+    :param snapshot: everything known; ``None`` if no poll has succeeded since the subscription.
     :param problem: why the last poll failed; empty if it did not.
     :param is_hopeless: whether no poll can succeed until a cause is fixed.
     :param wait: why the next poll has to wait for the rate limit; empty if it does not.
@@ -68,11 +68,11 @@ class SharedPoll:
         self._begun = self._ended = self._succeeded = 0  # numbers of polls, from 1
         self._client: QlikCloudClient | None = None
         self._changed, self._polled, self._hurry = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        # It outlives the trigger that came first, so its log is not that trigger's.
+        # It outlives the first trigger, so it does not use the log of that trigger.
         self._task = asyncio.create_task(self._poll_for_ever(), context=contextvars.Context())
 
     async def changes(self) -> AsyncGenerator[News, None]:
-        """Yield the news, now and whenever they have changed."""
+        """Yield the news now and whenever it changes."""
         told = None
         while True:
             changed = self._changed
@@ -90,8 +90,8 @@ class SharedPoll:
         hook, changes = QlikCloudHook(self._conn_id), ChangeFeed()
         failures, wait, may_hurry = 0, self._interval, True
         loop = asyncio.get_running_loop()
-        # A thread of its own, in which requests may be spaced without holding anybody else up. From a
-        # triggerer, only threads of asgiref reach the supervisor on every Airflow.
+        # A separate thread, in which requests may be spaced without delaying other work. In a triggerer, only
+        # asgiref's threads reach the supervisor in every version of Airflow.
         with _one_thread() as thread:
             poll = sync_to_async(changes.poll, thread_sensitive=False, executor=thread)
             try:
@@ -105,7 +105,7 @@ class SharedPoll:
                     except QlikRateLimitError as error:
                         failures += bool(error.url)  # without a URL, nothing was sent
                         wait = self._wait_for_quota(failures, error)
-                    except Exception as error:  # noqa: BLE001 - it may pass, and must not end the others' wait
+                    except Exception as error:  # noqa: BLE001 - it must not end the waits of others
                         failures += 1
                         wait = self._back_off(failures, error)
                         self._tell(self._failure(error, wait))
@@ -124,7 +124,7 @@ class SharedPoll:
                 hook.close()
 
     async def _read(self, hook: QlikCloudHook, poll: Callable[..., Awaitable[Snapshot]]) -> Snapshot:
-        """Poll once; if that is refused for good, once more with the connection as it is by now."""
+        """Poll once; after a permanent error, poll once more with the current connection."""
         known, self._client = self._client, await hook.aget_conn()
         try:
             return await poll(self._client, self._interest())
@@ -159,9 +159,9 @@ class SharedPoll:
             self._changed = asyncio.Event()
 
     def _wait_for_quota(self, refusals: int, error: QlikRateLimitError) -> float:
-        """Return the seconds until the poll may be sent that could not be sent, or was refused, now.
+        """Return the seconds until a poll may be sent that could not be sent now, or was rejected.
 
-        :param refusals: how many polls in succession Qlik Cloud has refused.
+        :param refusals: how many polls in a row Qlik Cloud has rejected.
         """
         asked = self._interval if error.retry_after is None else error.retry_after
         wait = min(asked, _LONGEST_BACK_OFF_SECONDS)
@@ -208,12 +208,12 @@ class Subscription:
 
     @property
     def news(self) -> News:
-        """What the poll knows, as of a poll that began after the subscription."""
+        """What is known from polls that began after the subscription."""
         news = self.poll.news
         return news if self.poll._succeeded >= self._first_poll else replace(news, snapshot=None)
 
     async def read(self, wake_ups: AsyncIterator[Any]) -> AsyncGenerator[News, None]:
-        """Yield the news as of the first poll, and whenever they may have changed.
+        """Yield the news after the first poll, and whenever it may have changed.
 
         :param wake_ups: yields something whenever the poll has news.
         """
@@ -223,9 +223,9 @@ class Subscription:
             yield self.news
 
     async def look_again(self) -> News:
-        """Return the news as of another poll, made as soon as possible, unless none can succeed at present.
+        """Return the news of one more poll, made as soon as possible, unless none can succeed now.
 
-        A time-out holds to the second, so that this takes long only where nothing was ever read.
+        Time-outs are accurate to the second, so this only takes long if nothing was ever read.
         """
         if not self.poll.news.problem and not self.poll.news.wait:
             self.poll._hurry.set()
@@ -263,7 +263,7 @@ async def subscribe(
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[ThreadPoolExecutor]:
-    """Provide a thread; what still runs in it at the end is not waited for."""
+    """Provide a thread; work still running in it at the end is not awaited."""
     executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="qlik-poll")
     try:
         yield executor

@@ -34,12 +34,12 @@ MISSING_ADVICE = "Set missing_ok=True to wait until it exists."
 
 @dataclass(frozen=True)
 class FreshnessCondition:
-    """That data assets were changed since an instant.
+    """The condition that data assets have changed since an instant.
 
     :param data_asset_ids: ids of the data assets, at least one.
     :param fresh_since: the instant; a ``dataFreshness`` equal to it counts.
     :param match: whether ``all`` or ``any`` of them must be fresh.
-    :param missing_ok: whether to wait for a data asset that does not exist, too.
+    :param missing_ok: whether to also wait for data assets that do not exist.
     """
 
     data_asset_ids: tuple[str, ...]
@@ -100,7 +100,7 @@ class FreshnessCondition:
         return {data_asset_id: freshness[data_asset_id] for data_asset_id in self.data_asset_ids}
 
     def fresh(self, freshness: Freshness) -> Freshness:
-        """Return the freshness of those that are fresh."""
+        """Return the freshness of the fresh data assets."""
         return {key: instant for key, instant in freshness.items() if self._is_fresh(instant)}
 
     def is_met(self, freshness: Freshness) -> bool:

@@ -1,4 +1,4 @@
-"""Which data assets became fresher, or staler, since one last looked."""
+"""Find the data assets whose freshness changed since the last look."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from airflow_provider_qlik_assets.watching.state import AssetState
 
 @dataclass(frozen=True)
 class FreshnessChange:
-    """That a data asset has another ``dataFreshness`` than before.
+    """A change of the ``dataFreshness`` of a data asset.
 
     :param state: the data asset as it is.
-    :param previous: the ``dataFreshness`` that it had; ``None`` for none, and for a new data asset.
+    :param previous: its earlier ``dataFreshness``; ``None`` if it had none, or is new.
     """
 
     state: AssetState
@@ -38,11 +38,11 @@ class FreshnessChange:
 
 
 class FreshnessEdges:
-    """Find changes of ``dataFreshness`` by comparing what is with what was seen last.
+    """Find changes of ``dataFreshness`` by comparing the current state with the one seen last.
 
     :param ids: ids of the data assets to watch; those never seen before are only recorded.
-    :param stores: in place of ids, the data stores all of whose data assets are looked at, ``"*"`` for all.
-        The first snapshot is only recorded; data assets that come later are new.
+    :param stores: instead of ids, the data stores whose data assets are all watched; ``"*"`` for all. The
+        first snapshot is only recorded; data assets that come later are new.
     """
 
     def __init__(self, *, ids: Iterable[str] | None = None, stores: Collection[str] = ()) -> None:
@@ -50,15 +50,15 @@ class FreshnessEdges:
         self.stores = frozenset(stores)
         self.seen: dict[str, pendulum.DateTime | None] = {}
         self.has_begun = False
-        # Ids whose entry in ``seen`` has changed since the reader of this last emptied it.
+        # Ids whose entry in ``seen`` has changed since this set was last emptied.
         self.updated: set[str] = set()
         self._reported: set[str] = set()
         self._looked_at: Snapshot | None = None
 
     def resume(self, seen: Mapping[str, pendulum.DateTime | None]) -> None:
-        """Take up what was seen earlier, so that the next look finds the changes since then.
+        """Restore what was seen earlier, so that the next look finds the changes since then.
 
-        What was found since this began is not found again.
+        Changes already found are not found again.
 
         :param seen: ``dataFreshness`` by id.
         """
@@ -76,7 +76,7 @@ class FreshnessEdges:
         return [change for change in changes if change is not None]
 
     def problems(self, snapshot: Snapshot) -> str:
-        """Return why some of it cannot be looked at, or nothing."""
+        """Return why some data assets cannot be watched, or an empty string."""
         errors = (snapshot.errors.get(key) for key in self.ids or sorted(self.stores))
         return " ".join(str(error) for error in errors if error is not None)
 
@@ -97,7 +97,7 @@ class FreshnessEdges:
         self.has_begun = True
 
     def _compare(self, state: AssetState, *, is_new: bool) -> FreshnessChange | None:
-        """Return the change of a data asset, if it has been seen before, or is new since."""
+        """Return the change of a data asset that was seen before, or is new."""
         if state.id in self.seen and self.seen[state.id] == state.freshness:
             return None
         was_seen, previous = state.id in self.seen, self.seen.get(state.id)

@@ -1,12 +1,12 @@
-"""What changes in the catalog, for about one request each time that one looks.
+"""Follow the changes of the catalog with about one request per poll.
 
 The listing of data assets, the last modified first, shows on its first page what has changed since it was
 last read. A :class:`ChangeFeed` therefore reads page by page until a page contains nothing new. It also reads
-each data asset once that is new to the feed. Where a tenant refuses that listing or does not sort it, the
-feed lists the stores concerned or reads single data assets, whichever takes fewer requests.
+each data asset once that is new to the feed. If a tenant refuses that listing or does not sort it, the feed
+lists the data stores in question or reads single data assets, whichever takes fewer requests.
 
-Deletions do not show in such a listing, only in its total. When that is smaller than it should be, and once
-an hour in any case, everything of interest is read again.
+Deletions only show in the total of such a listing. When the total is smaller than expected, and once an hour
+in any case, everything of interest is read again.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ Stores = str | tuple[str, ...]
 
 @dataclass(frozen=True)
 class Interest:
-    """What the readers of a feed want to know.
+    """What the readers of a feed are interested in.
 
     :param ids: ids of data assets.
-    :param store_ids: ids of data stores that hold these, as far as known.
-    :param stores: ids of data stores all of whose data assets are of interest; ``"*"`` among them is all.
+    :param store_ids: ids of the data stores that contain them, as far as known.
+    :param stores: ids of data stores whose data assets are all of interest; ``"*"`` means all data stores.
     """
 
     ids: frozenset[str] = frozenset()
@@ -60,13 +60,12 @@ class Interest:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a feed knows. Mappings that are the same object in two snapshots have not changed.
+    """What a feed knows. If a mapping is the same object in two snapshots, it has not changed.
 
     :param states: data assets by id.
-    :param errors: what Qlik Cloud answered to the id of a data asset or store of interest: that there is no
-        such thing, or that the user may not see it. An id that is neither here nor in ``states`` has not been
-        read yet.
-    :param stores: data stores of interest all of whose data assets are in ``states``.
+    :param errors: Qlik Cloud's error by the id of a data asset or store of interest: it does not exist, or
+        the user may not see it. An id that is neither here nor in ``states`` has not been read yet.
+    :param stores: data stores of interest whose data assets are all in ``states``.
     """
 
     states: Mapping[str, AssetState]
@@ -75,9 +74,9 @@ class Snapshot:
 
 
 class ChangeFeed:
-    """Follow the changes of data assets. One thread at a time may use it.
+    """Follow the changes of data assets. Only one thread at a time may use it.
 
-    :param clock: seconds on a clock that never goes back.
+    :param clock: seconds on a monotonic clock.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -98,9 +97,9 @@ class ChangeFeed:
         self._polls_since_check = _POLLS_BETWEEN_CHECKS
 
     def poll(self, client: QlikCloudClient, interest: Interest) -> Snapshot:
-        """Read what has changed and what is new to the feed; return all that is known.
+        """Read what has changed and what is new to the feed; return everything known.
 
-        :raises QlikCloudError: a request failed; the next poll goes on where this one has stopped.
+        :raises QlikCloudError: if a request failed; the next poll continues where this one stopped.
         """
         states, errors = self._states, self._errors
         self._states, self._errors = dict(states), dict(errors)
@@ -177,7 +176,8 @@ class ChangeFeed:
                 return False
             if number == 0 and states:
                 newest = max(filter(None, (states[0].modified, newest)))
-            # A deletion moves others to a page that was read already: then the next poll reads all again.
+            # A deletion moves others to a page that was already read; the next poll then reads everything
+            # again.
             stood_still &= page.total >= total
             total = page.total
             may_go_on = mark.started and states and number + 1 < page.pages
@@ -188,7 +188,7 @@ class ChangeFeed:
             if not goes_on:
                 break
             if not interest.stores and number >= len(interest.ids):
-                # So much has changed that it takes fewer requests to read what is of interest.
+                # So much has changed that reading only what is of interest takes fewer requests.
                 self._followed.clear()
                 break
         if stood_still:
@@ -198,7 +198,7 @@ class ChangeFeed:
         return True
 
     def _is_sorted(self, client: QlikCloudClient, stores: Stores, states: list[AssetState]) -> bool:
-        """Return whether states are in order, and by the sort instead of by chance.
+        """Return whether states are in order because of the sort, and not by chance.
 
         Data assets that were not modified since their creation may be in order without sorting.
         """
@@ -228,7 +228,7 @@ class ChangeFeed:
     # --- what the listing does not show ------------------------------------------------------------------
 
     def _check_if_due(self) -> None:
-        """From time to time trust nothing that was read before."""
+        """From time to time, discard everything that was read before."""
         self._polls_since_check += 1
         now = self._clock()
         if now - self._checked_at >= _SECONDS_BETWEEN_CHECKS or (
@@ -239,7 +239,7 @@ class ChangeFeed:
             self._start_anew()
 
     def _start_anew(self, stores: Stores | None = None) -> None:
-        """Follow a listing from now on, or none."""
+        """Follow a listing, or none, from now on."""
         self._listed = stores
         self._expected_total = None
         self._watermark = Watermark()
@@ -286,7 +286,8 @@ class ChangeFeed:
         except _REFUSALS as error:
             self._states.pop(key, None)
             self._errors[key] = error
-            # It would show when it is created; anywhere, so that other listings might not hold it.
+            # It would show up when it is created, but in any data store, which another listing may not
+            # include.
             if self._listed == ALL_STORES:
                 self._followed.add(key)
         else:

@@ -1,1 +1,1 @@
-"""Make the data assets of a data store as a list or a file says: read it, plan, apply."""
+"""Make the data assets of a data store match a list or a file: read, plan, apply."""

@@ -1,4 +1,4 @@
-"""Bring a data store to what is desired: read it once, write what differs, confirm what was created.
+"""Make a data store match the desired data assets: read it, write what differs, confirm what was created.
 
 A create is not repeated before the data store was read again. After creating, it is read again in any case,
 because another task may have created the same data asset at the same moment: all tasks keep the oldest, and
@@ -118,7 +118,7 @@ class Sync:
         )
 
     def check(self, plan: Plan) -> None:
-        """Refuse a plan that deletes too much.
+        """Reject a plan that deletes too much.
 
         :raises QlikValidationError: naming the guard.
         """
@@ -198,7 +198,7 @@ class Sync:
             pass
 
     def _is_own(self, asset: DataAsset) -> bool:
-        """Return whether a data asset was created here, as far as anybody can know."""
+        """Return whether a data asset was created here, as far as can be determined."""
         name = asset.technical_name or ""
         return asset.id == self._own.get(name) or (
             name in self._unanswered and is_as_sent(asset, new_document(self._desired[name]))
