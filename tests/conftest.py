@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
+from airflow_provider_qlik_assets.catalog import creation
 from tests.stored_dag import store
 
 if TYPE_CHECKING:
@@ -79,6 +80,16 @@ def state_directory(monkeypatch: pytest.MonkeyPatch) -> Path:
     directory = _home / "states" / str(next(_test_numbers))
     monkeypatch.setenv("XDG_STATE_HOME", str(directory))
     return directory
+
+
+@pytest.fixture(autouse=True)
+def all_is_visible_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare each create two seconds; who tests what they are for gives ``visible_after`` itself.
+
+    What one test has found out of a tenant does not count for the next one, whose tenant has the same address.
+    """
+    monkeypatch.setattr(creation, "VISIBLE_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr(creation, "memory", creation.Memory())
 
 
 @pytest.fixture

@@ -1,12 +1,64 @@
-"""New data assets: the request, its result, and which of several with the same name counts."""
+"""Create data assets so that one of each name remains, whoever else creates them at the same time.
+
+Whether a tenant allows two data assets of one name in a data store is not documented, and a create whose
+answer is lost may still be carried out. So of several of a name the one that was created first counts, for
+everybody; what a task has created itself it deletes again if another one was first; and nothing is decided
+before it is visible.
+
+1. Only a name that a look at the data store did not find is created.
+2. After a create without an answer, the data store is looked at again before another one is sent. What is
+   there by then counts as created here only if nothing speaks against it.
+3. After each create the newest data assets are looked at: was another one of that name created first?
+4. If so, the own one is deleted if it is still as it was created, and if that other one exists.
+5. Then that other one is looked at again: if it is gone, the name is created once more.
+6. Nobody uses a data asset before all have had the time to see it.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import random
+import threading
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
+import pendulum
+
+from airflow_provider_qlik_assets.catalog.deletion import delete_listed
 from airflow_provider_qlik_assets.catalog.overlay import given_properties
 from airflow_provider_qlik_assets.catalog.results import Result
+from airflow_provider_qlik_assets.client.content import is_as_sent
+from airflow_provider_qlik_assets.client.errors import (
+    QlikApiError,
+    QlikCloudError,
+    QlikConflictError,
+    QlikNotFoundError,
+    QlikResponseError,
+    first_few,
+)
+from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.models import DataAsset, id_of
+from airflow_provider_qlik_assets.client.newest_first import SETTLING_SECONDS, NotSortedError, read_newest
+from airflow_provider_qlik_assets.client.verdicts import outcome_is_unknown
+
+if TYPE_CHECKING:
+    from airflow_provider_qlik_assets.client.client import QlikCloudClient
+
+logger = get_logger(__name__)
+
+VISIBLE_AFTER_SECONDS = 2.0
+"""How long a data asset may take to be visible to all, from when it bears to have been created."""
+
+_MOST_CREATES = 3
+_MOST_LOOKS = 5
+# The ``Date`` of an answer is in whole seconds.
+_DATE_SECONDS = 1.0
+_CHUNK = 100
+_MOST_REMEMBERED = 100_000
 
 
 def new_document(desired: DataAsset) -> dict[str, Any]:
@@ -25,3 +77,336 @@ def creation_result(asset: DataAsset, desired: DataAsset) -> Result:
 def age(asset: DataAsset) -> tuple[str, str]:
     """Return a key that sorts the oldest data asset first: all tasks keep the oldest of the same name."""
     return (str(asset.created_time or ""), asset.id or "")
+
+
+def newest_creation(assets: Iterable[DataAsset]) -> pendulum.DateTime | None:
+    """Return when the newest of some data assets was created."""
+    return max((asset.created_time for asset in assets if asset.created_time), default=None)
+
+
+def warn_of_duplicates(data_store_id: str, named: list[DataAsset]) -> None:
+    """Report several data assets of one name, the oldest first.
+
+    :param data_store_id: the data store.
+    """
+    logger.warning(
+        "Data store %s has %d data assets with the technical name %r (ids %s); the oldest is used. Merge the "
+        "others into it and delete them.",
+        data_store_id, len(named), named[0].technical_name, ", ".join(str(asset.id) for asset in named),
+    )  # fmt: skip
+
+
+class Memory:
+    """What this process knows of tenants; after a fork the child knows it, too."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._refusing: set[str] = set()
+        self._settled: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def note_refusal(self, base_url: str) -> None:
+        """Take note that a tenant refuses a second data asset of a name."""
+        self._refusing.add(base_url)
+
+    def refuses(self, base_url: str) -> bool:
+        """Return whether a tenant refuses a second data asset of a name, as far as is known."""
+        return base_url in self._refusing
+
+    def note_settled(self, base_url: str, data_asset_id: str) -> None:
+        """Take note that a data asset is the one that counts."""
+        with self._lock:
+            self._settled[base_url, data_asset_id] = None
+            if len(self._settled) > _MOST_REMEMBERED:
+                self._settled.popitem(last=False)
+
+    def is_settled(self, base_url: str, data_asset_id: str | None) -> bool:
+        """Return whether a data asset was found to be the one that counts."""
+        return (base_url, data_asset_id) in self._settled
+
+
+memory = Memory()
+
+
+def wait_for_the_young(
+    client: QlikCloudClient, assets: Iterable[DataAsset], visible_after: float | None = None
+) -> bool:
+    """Wait if one of some data assets is so young that not all may have seen it; then look again.
+
+    :param assets: the data assets that are to be used.
+    :param visible_after: ``None`` is :data:`VISIBLE_AFTER_SECONDS`.
+    :return: whether there was one.
+    """
+    seconds = VISIBLE_AFTER_SECONDS if visible_after is None else visible_after
+    if seconds <= 0 or memory.refuses(client.base_url):
+        return False
+    limit = client.server_now() - timedelta(seconds=seconds + _DATE_SECONDS)
+    young = [
+        asset
+        for asset in assets
+        if asset.created_time and asset.created_time > limit
+        if not memory.is_settled(client.base_url, asset.id)
+    ]
+    if not young:
+        return False
+    logger.info("Data asset %s was created just now; looking again in %g s.", young[0].label, seconds)
+    client.sleep(seconds)
+    return True
+
+
+@dataclass
+class Settled:
+    """What became of names that were to be created.
+
+    :param created: the data assets that were created here, by technical name.
+    :param existing: those that others created, as just read.
+    :param absent: names that have to be created, still or again.
+    :param failed: the errors of those that are given up.
+    """
+
+    created: dict[str, DataAsset] = field(default_factory=dict)
+    existing: dict[str, DataAsset] = field(default_factory=dict)
+    absent: set[str] = field(default_factory=set)
+    failed: dict[str, QlikCloudError] = field(default_factory=dict)
+
+
+class Creations:
+    """The creates of one piece of work in one data store, until each is known to count or not.
+
+    Create what is absent, note each outcome, then :meth:`settle`, until nothing is absent any more.
+
+    :param client: the client.
+    :param data_store_id: the data store.
+    :param since: when the newest data asset was created that was there when the names were absent; ``None``
+        looks at all.
+    :param visible_after: seconds; ``None`` is :data:`VISIBLE_AFTER_SECONDS`.
+    :param clock: seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        client: QlikCloudClient,
+        data_store_id: str,
+        since: pendulum.DateTime | None,
+        *,
+        visible_after: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._store_id = data_store_id
+        self._since = None if since is None else since - timedelta(seconds=SETTLING_SECONDS)
+        self._visible_after = VISIBLE_AFTER_SECONDS if visible_after is None else visible_after
+        self._clock = clock
+        self._desired: dict[str, DataAsset] = {}
+        self._own: dict[str, DataAsset] = {}
+        self._errors: dict[str, QlikCloudError] = {}
+        self._attempts: Counter[str] = Counter()
+        self._answered_at = clock()
+        self._user_id: str | None = None
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether there is something to settle."""
+        return bool(self._desired)
+
+    def note_created(self, desired: DataAsset, created: DataAsset) -> None:
+        """Take note of a create that was answered."""
+        name = self._note(desired)
+        self._own[name] = created
+        self._errors.pop(name, None)
+
+    def note_error(self, desired: DataAsset, error: QlikCloudError) -> bool:
+        """Take note of a create that failed.
+
+        :return: whether :meth:`settle` decides what that means.
+        """
+        if not (outcome_is_unknown(error) or isinstance(error, QlikConflictError)):
+            return False
+        self._errors[self._note(desired)] = error
+        return True
+
+    def note_missing(self, desired: DataAsset) -> None:
+        """Take note that a data asset that was found no longer exists."""
+        self._note(desired)
+        self._since = None  # another one of that name may be older than what was looked at
+
+    def _note(self, desired: DataAsset) -> str:
+        name = desired.technical_name or ""
+        self._desired[name] = desired
+        self._attempts[name] += 1
+        self._answered_at = self._clock()
+        return name
+
+    def settle(self) -> Settled:
+        """Find out which data asset of each name counts, and delete the own ones that do not.
+
+        :raises QlikCloudError: that could not be found out; what was created is still there.
+        """
+        settled = Settled()
+        if memory.refuses(self._client.base_url):
+            self._keep(settled, self._own)
+        looks = 0
+        while self._desired:
+            looks += 1
+            self._wait(looks)
+            found = self._look()
+            second: list[tuple[str, DataAsset]] = []
+            for name in list(self._desired):
+                named = found.get(name, [])
+                if name not in self._own:
+                    self._settle_other(settled, name, named)
+                elif (first := self._before_own(name, named)) is None or looks > _MOST_LOOKS:
+                    self._keep(settled, [name])
+                else:
+                    second.append((name, first))
+            for start in range(0, len(second), _CHUNK):
+                for name, first in self._withdraw(second[start : start + _CHUNK]):
+                    self._use(settled, name, first)
+        return settled
+
+    def _keep(self, settled: Settled, names: Collection[str]) -> None:
+        for name in list(names):
+            self._end(name)
+            settled.created[name] = self._own.pop(name)
+            memory.note_settled(self._client.base_url, id_of(settled.created[name]))
+
+    def _end(self, name: str) -> None:
+        self._desired.pop(name)
+        self._errors.pop(name, None)
+
+    def _wait(self, looks: int) -> None:
+        """Wait until all can have seen what was created, and what may have been."""
+        unknown = [error for error in self._errors.values() if outcome_is_unknown(error)]
+        if looks == 1 and not unknown and not self._own and max(self._attempts.values()) == 1:
+            return  # what was refused because it exists is most likely visible
+        longest = 2.0 ** max(self._attempts[name] for name in self._errors) if unknown else 0.0
+        asked = max(
+            (error.retry_after or 0.0 for error in unknown if isinstance(error, QlikApiError)), default=0.0
+        )
+        wait = max(self._visible_after, asked, random.uniform(0, longest))  # noqa: S311 - jitter
+        if (left := wait - (self._clock() - self._answered_at)) > 0:
+            self._client.sleep(left)
+
+    def _look(self) -> dict[str, list[DataAsset]]:
+        """Return the data assets of the names, the oldest of each first."""
+        found: dict[str, list[DataAsset]] = {}
+        for asset in self._newest():
+            if asset.technical_name in self._desired:
+                found.setdefault(asset.technical_name, []).append(asset)
+        return {name: sorted(assets, key=age) for name, assets in found.items()}
+
+    def _newest(self) -> Iterable[DataAsset]:
+        if self._since is not None:
+            try:
+                return read_newest(
+                    lambda number, order: self._client.read_page(
+                        self._store_id, number, sort=[order] if order else None
+                    ),
+                    "createdTime",
+                    attrgetter("created_time"),
+                    self._since,
+                )
+            except NotSortedError:
+                self._since = None
+        return self._client.list_data_assets(self._store_id)
+
+    def _before_own(self, name: str, found: list[DataAsset]) -> DataAsset | None:
+        """Return the data asset that was created before the own one of the same name."""
+        own = self._own[name]
+        # A create need not be answered with the instant.
+        listed = next((asset for asset in found if asset.id == own.id), own)
+        return next((asset for asset in found if asset.id != own.id and age(asset) < age(listed)), None)
+
+    def _withdraw(self, second: list[tuple[str, DataAsset]]) -> list[tuple[str, DataAsset]]:
+        """Delete what was created here and was not the first, unless it was used, or the first one is gone.
+
+        :param second: names, and the first data asset of each.
+        :return: those of them whose first one is to be used.
+        """
+        used, to_delete = [], []
+        for name, first in second:
+            own = self._own[name]
+            try:
+                current = self._client.get_data_asset(id_of(own))
+            except QlikNotFoundError:
+                used.append((name, first))
+                continue
+            if not self._is_as_created(current, name):
+                logger.warning(
+                    "Data assets %s and %s of data store %s have the same technical name. The first one is "
+                    "used; the other one was changed by another writer and is left alone: merge them.",
+                    first.label, current.label, self._store_id,
+                )  # fmt: skip
+                used.append((name, first))
+            elif self._client.existing_ids([id_of(first)]):
+                to_delete.append(current)
+                used.append((name, first))
+        if used:
+            logger.warning(
+                "%d data assets were created by another task at the same moment; using those: %s.",
+                len(used),
+                first_few([first.label for _, first in used]),
+            )
+        for _ in delete_listed(self._client, to_delete):
+            pass
+        for name, _ in used:
+            del self._own[name]
+        return used
+
+    def _is_as_created(self, current: DataAsset, name: str) -> bool:
+        own = self._own[name]
+        told = [(own.version, current.version), (own.last_modified_time, current.last_modified_time)]
+        return all(before in {None, after} for before, after in told) and is_as_sent(
+            current, new_document(self._desired[name])
+        )
+
+    def _settle_other(self, settled: Settled, name: str, found: list[DataAsset]) -> None:
+        """Settle a name of which nobody knows whether anything was created here."""
+        error = self._errors.get(name)
+        if found:
+            if isinstance(error, QlikConflictError):
+                memory.note_refusal(self._client.base_url)
+            if error is not None and outcome_is_unknown(error) and self._may_be_own(name, found):
+                self._own[name] = found[0]
+                self._keep(settled, [name])
+            else:
+                if len(found) > 1:
+                    warn_of_duplicates(self._store_id, found)
+                self._use(settled, name, found[0])
+        elif error is not None and (
+            self._attempts[name] >= _MOST_CREATES or isinstance(error, QlikResponseError)
+        ):
+            self._end(name)
+            settled.failed[name] = error
+        else:
+            self._end(name)
+            settled.absent.add(name)
+
+    def _may_be_own(self, name: str, found: list[DataAsset]) -> bool:
+        """Return whether nothing speaks against that the only data asset of a name was created here."""
+        (asset, *others) = found
+        return (
+            not others
+            and (asset.version or 0) <= 1
+            and asset.last_modified_time == asset.created_time
+            and is_as_sent(asset, new_document(self._desired[name]))
+            and asset.created_by in {None, self._me()}
+        )
+
+    def _me(self) -> str:
+        if self._user_id is None:
+            self._user_id = str(self._client.me().get("id"))
+        return self._user_id
+
+    def _use(self, settled: Settled, name: str, asset: DataAsset) -> None:
+        """Use what another one created, if it is still there."""
+        try:
+            current = self._client.get_data_asset(id_of(asset))
+        except QlikNotFoundError:
+            self._errors.pop(name, None)
+            self._attempts[name] += 1
+            if self._attempts[name] > _MOST_LOOKS:
+                raise
+            return  # the next look tells
+        self._end(name)
+        settled.existing[name] = current
+        memory.note_settled(self._client.base_url, id_of(current))

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-import random
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import pendulum
+
 from airflow_provider_qlik_assets.catalog.compare_and_set import change
-from airflow_provider_qlik_assets.catalog.creation import age, creation_result, new_document
+from airflow_provider_qlik_assets.catalog.creation import (
+    Creations,
+    age,
+    creation_result,
+    new_document,
+    newest_creation,
+    wait_for_the_young,
+    warn_of_duplicates,
+)
 from airflow_provider_qlik_assets.catalog.overlay import leave_missing_freshness, overlay
 from airflow_provider_qlik_assets.catalog.results import Result
-from airflow_provider_qlik_assets.client.content import is_as_sent
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
-    QlikConflictError,
     QlikDataAssetExistsError,
     QlikNotFoundError,
-    QlikResponseError,
     QlikValidationError,
 )
 from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.models import DataAsset, id_of
-from airflow_provider_qlik_assets.client.verdicts import outcome_is_unknown
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client.client import QlikCloudClient
@@ -31,7 +37,7 @@ logger = get_logger(__name__)
 
 IfExists = Literal["update", "skip", "fail"]
 
-_CREATE_ATTEMPTS = 3
+_MOST_STARTS = 5
 
 
 def find_data_asset(client: QlikCloudClient, data_store_id: str, technical_name: str) -> DataAsset | None:
@@ -44,7 +50,7 @@ def find_data_asset(client: QlikCloudClient, data_store_id: str, technical_name:
     :param technical_name: exact technical name.
     :raises QlikNotFoundError: if there is no such data store.
     """
-    found = _named(client, data_store_id, technical_name)
+    _, found = _named(client, data_store_id, technical_name)
     return found[0] if found else None
 
 
@@ -53,6 +59,7 @@ def upsert_data_asset(
     asset: DataAsset | Mapping[str, Any],
     if_exists: IfExists = "update",
     *,
+    visible_after: float | None = None,
     created_before: str | None = None,
     on_created: Callable[[Result], None] = lambda created: None,  # noqa: ARG005
 ) -> Result:
@@ -65,6 +72,8 @@ def upsert_data_asset(
     :param asset: the desired values; to create one, with ``data_store_info.id``, ``technical_name`` and
         ``app_type``.
     :param if_exists: what to do if it exists: ``update`` it, ``skip`` it, or ``fail``.
+    :param visible_after: seconds after which a new data asset is visible to all; ``None`` is
+        :data:`~airflow_provider_qlik_assets.catalog.creation.VISIBLE_AFTER_SECONDS`.
     :param created_before: id of the data asset that an earlier part of the same work has created; it counts
         only if it has the desired data store and name.
     :param on_created: called right after a data asset was created, before it is looked up again.
@@ -73,24 +82,25 @@ def upsert_data_asset(
     :raises QlikNotFoundError: if an ``id`` is given that does not exist, or there is no such data store.
     """
     desired = check_upsert(asset, if_exists)
-    current: DataAsset | None = None
-    created = False
-    if created_before is not None and desired.id is None:
-        with contextlib.suppress(QlikNotFoundError):
-            before = client.get_data_asset(created_before)
-            if (before.store_id, before.technical_name) == (desired.store_id, desired.technical_name):
-                created, current = _keep_one(client, desired, before)
-    if current is None:
-        current = client.get_data_asset(desired.id) if desired.id is not None else _find(client, desired)
-    if current is None:
-        created, current = _create(client, desired, on_created)
-    if created:
-        return creation_result(current, desired)
-    if if_exists == "skip":
-        return Result(id_of(current), "skipped", current)
-    if if_exists == "fail":
-        raise QlikDataAssetExistsError.without_request(409, f"Data asset {current.label} already exists.")
-    return change(client, id_of(current), lambda current: overlay(current, desired), current=current)
+    if desired.id is not None:
+        return _apply(client, desired, client.get_data_asset(desired.id), if_exists)
+    before = _created_before(client, desired, created_before)
+    for start in range(_MOST_STARTS):
+        found = None if before else _look(client, desired, visible_after)
+        current = found.first if found else None
+        if current is None:
+            since = found.newest if found else None
+            creations = Creations(client, desired.store_id or "", since, visible_after=visible_after)
+            created, current = _create(client, desired, creations, before, on_created)
+            before = None
+            if created:
+                return creation_result(current, desired)
+        try:
+            return _apply(client, desired, current, if_exists)
+        except QlikNotFoundError:  # deleted since it was read
+            if start == _MOST_STARTS - 1:
+                raise
+    raise AssertionError("unreachable")
 
 
 def check_upsert(asset: DataAsset | Mapping[str, Any], if_exists: str) -> DataAsset:
@@ -110,84 +120,86 @@ def check_upsert(asset: DataAsset | Mapping[str, Any], if_exists: str) -> DataAs
     return desired
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What a look at a data store found.
+
+    :param first: of the data assets of a name, the one that counts.
+    :param newest: when the newest data asset of all was created.
+    """
+
+    first: DataAsset | None
+    newest: pendulum.DateTime | None
+
+
+def _look(client: QlikCloudClient, desired: DataAsset, visible_after: float | None) -> _Found:
+    """Look a name up; the data asset is one that everybody sees."""
+    assets, named = _named(client, desired.store_id or "", desired.technical_name or "")
+    if named and wait_for_the_young(client, named[:1], visible_after):
+        assets, named = _named(client, desired.store_id or "", desired.technical_name or "")
+    return _Found(named[0] if named else None, newest_creation(assets))
+
+
+def _created_before(
+    client: QlikCloudClient, desired: DataAsset, data_asset_id: str | None
+) -> DataAsset | None:
+    """Return the data asset that an earlier part of the same work has created, if it is the desired one."""
+    if data_asset_id is not None:
+        with contextlib.suppress(QlikNotFoundError):
+            before = client.get_data_asset(data_asset_id)
+            if (before.store_id, before.technical_name) == (desired.store_id, desired.technical_name):
+                return before
+    return None
+
+
 def _create(
-    client: QlikCloudClient, desired: DataAsset, on_created: Callable[[Result], None]
+    client: QlikCloudClient,
+    desired: DataAsset,
+    creations: Creations,
+    before: DataAsset | None,
+    on_created: Callable[[Result], None],
 ) -> tuple[bool, DataAsset]:
-    """Create a data asset; return whether it is ours, and the one that is in the catalog now.
+    """Create a data asset; return whether it was created here, and the one that counts.
 
-    A create whose outcome is unknown is not repeated before a look-up by name.
+    :param before: what an earlier part of the same work has created.
     """
-    body = new_document(desired)
-    for attempt in range(1, _CREATE_ATTEMPTS + 1):
+    name = desired.technical_name or ""
+    while True:
         try:
-            created = client.create_data_asset(body)
-            on_created(creation_result(created, desired))
-            return _keep_one(client, desired, created)
-        except QlikConflictError:
-            current = _find(client, desired)
-            if current is None:
-                raise
-            return False, current
+            created = before or client.create_data_asset(new_document(desired))
         except QlikCloudError as error:
-            if not outcome_is_unknown(error):
+            if not creations.note_error(desired, error):
                 raise
-            if found := _named(client, desired.store_id or "", desired.technical_name or ""):
-                return _keep_oldest(client, desired, found)
-            if attempt == _CREATE_ATTEMPTS or isinstance(error, QlikResponseError):
-                raise
-            pause = random.uniform(0, 2.0**attempt)  # noqa: S311 - jitter
-            logger.warning("It was not created; attempt %d follows in %.1f s: %s", attempt + 1, pause, error)
-            client.sleep(pause)
-    raise AssertionError("unreachable")
+            logger.warning("%s: it is looked up before anything else is done. %s", name, error)
+        else:
+            if before is None:
+                on_created(creation_result(created, desired))
+            creations.note_created(desired, created)
+        before = None
+        settled = creations.settle()
+        if name in settled.failed:
+            raise settled.failed[name]
+        if name in settled.created:
+            return True, settled.created[name]
+        if name in settled.existing:
+            return False, settled.existing[name]
 
 
-def _keep_one(client: QlikCloudClient, desired: DataAsset, created: DataAsset) -> tuple[bool, DataAsset]:
-    """Check that no other task created the same data asset at the same moment.
-
-    Whether a tenant refuses a second one of the same name is not documented. All tasks keep the oldest, and
-    each deletes only what it has just created itself.
-    """
-    current = _find(client, desired)
-    if current is None or current.id == created.id:
-        return True, created
-    logger.warning(
-        "Data asset %s was created by another task at the same moment; keeping that one.", current.label
-    )
-    with contextlib.suppress(QlikNotFoundError):
-        client.delete_data_assets([id_of(created)])
-    return False, current
+def _apply(client: QlikCloudClient, desired: DataAsset, current: DataAsset, if_exists: IfExists) -> Result:
+    """Do with an existing data asset what was chosen."""
+    if if_exists == "skip":
+        return Result(id_of(current), "skipped", current)
+    if if_exists == "fail":
+        raise QlikDataAssetExistsError.without_request(409, f"Data asset {current.label} already exists.")
+    return change(client, id_of(current), lambda current: overlay(current, desired), current=current)
 
 
-def _keep_oldest(
-    client: QlikCloudClient, desired: DataAsset, found: list[DataAsset]
-) -> tuple[bool, DataAsset]:
-    """Settle a create without an answer: return whether the oldest is ours; remove ours if it is younger.
-
-    Ours is what holds the desired values and nothing else, as it was created.
-    """
-    body = new_document(desired)
-    oldest, *younger = found
-    for asset in younger:
-        if is_as_sent(asset, body):
-            logger.warning("Data asset %s is a younger duplicate of %s; removing it.", asset.label, oldest.id)
-            with contextlib.suppress(QlikNotFoundError):
-                client.delete_data_assets([id_of(asset)])
-    return is_as_sent(oldest, body), oldest
-
-
-def _named(client: QlikCloudClient, data_store_id: str, technical_name: str) -> list[DataAsset]:
-    """Return the data assets of a name, the oldest first; there should be one."""
-    found = sorted(
-        (asset for asset in client.list_data_assets(data_store_id) if asset.technical_name == technical_name),
-        key=age,
-    )
+def _named(
+    client: QlikCloudClient, data_store_id: str, technical_name: str
+) -> tuple[list[DataAsset], list[DataAsset]]:
+    """Return the data assets of a data store, and those of a name, the oldest first; there should be one."""
+    assets = list(client.list_data_assets(data_store_id))
+    found = sorted((asset for asset in assets if asset.technical_name == technical_name), key=age)
     if len(found) > 1:
-        logger.warning(
-            "Data store %s holds %d data assets named %r (ids %s); using the oldest. Delete the others.",
-            data_store_id, len(found), technical_name, ", ".join(str(asset.id) for asset in found),
-        )  # fmt: skip
-    return found
-
-
-def _find(client: QlikCloudClient, desired: DataAsset) -> DataAsset | None:
-    return find_data_asset(client, desired.store_id or "", desired.technical_name or "")
+        warn_of_duplicates(data_store_id, found)
+    return assets, found

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
+import pendulum
 from pydantic.alias_generators import to_camel
 
 from airflow_provider_qlik_assets.client.auth import TOKEN_PATH, Authenticator, Credentials
@@ -189,6 +190,10 @@ class QlikCloudClient:
         :param requests: how many; the wait is that of the last one.
         """
         return self._limiter.wait_for(tier, requests)
+
+    def server_now(self) -> pendulum.DateTime:
+        """Return the time of day at the tenant, to within two seconds, as of its last answer."""
+        return self._connect()[0].server_clock.now()
 
     # --- data assets -------------------------------------------------------------------------------------
 

@@ -6,14 +6,19 @@ Instants come from Qlik Cloud and are only compared with each other. The clock h
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 import pendulum
 
+from airflow_provider_qlik_assets.client.errors import QlikBadRequestError
+from airflow_provider_qlik_assets.client.models import DataAsset
+from airflow_provider_qlik_assets.client.paging import NewsCheck, ReadPage
+
 # A change may become visible later than its own instant says: it may be committed later, or made by a server
 # whose clock is behind.
-_SETTLING_SECONDS = 10.0
+SETTLING_SECONDS = 10.0
+_MOST_READINGS = 5
 
 
 class Watermark:
@@ -33,7 +38,7 @@ class Watermark:
         """Return whether a modification is above the mark, so that those after it may be, too."""
         if self.newest is None or modified is None:
             return True
-        margin = 0.0 if self._settled else _SETTLING_SECONDS
+        margin = 0.0 if self._settled else SETTLING_SECONDS
         return modified > self.newest - timedelta(seconds=margin)
 
     def is_before(self, instant: pendulum.DateTime | None) -> bool:
@@ -49,7 +54,7 @@ class Watermark:
         """
         if not self.started or newest != self.newest:
             self.started, self.newest, self._seen_at, self._settled = True, newest, ended, False
-        elif began - self._seen_at >= _SETTLING_SECONDS:
+        elif began - self._seen_at >= SETTLING_SECONDS:
             self._settled = True
 
 
@@ -60,3 +65,48 @@ def is_newest_first(instants: Iterable[pendulum.DateTime | None]) -> bool:
         one is not None and other is not None and one >= other
         for one, other in itertools.pairwise([*instants, *instants[-1:]])
     )
+
+
+class NotSortedError(Exception):
+    """The tenant does not sort the listing."""
+
+
+def read_newest(
+    read_page: ReadPage,
+    field: str,
+    instant_of: Callable[[DataAsset], pendulum.DateTime | None],
+    since: pendulum.DateTime | None,
+) -> list[DataAsset]:
+    """Return the data assets of a listing whose instant is not before ``since``, the latest first.
+
+    Whatever was deleted while the pages were read, none of the others is left out.
+
+    :param read_page: reads the page with a number (from 0) in an order.
+    :param field: API name of the field to sort by.
+    :param instant_of: returns its value.
+    :param since: ``None`` reads all.
+    :raises NotSortedError: the tenant refuses the sort, or ignores it.
+    """
+    for _ in range(_MOST_READINGS):
+        found: dict[str | None, DataAsset] = {}
+        check, total, before = NewsCheck(), 0, None
+        for number in itertools.count():
+            try:
+                page = check(read_page(number, f"-{field}"))
+            except QlikBadRequestError as error:
+                raise NotSortedError from error
+            instants = [instant_of(asset) for asset in page.items]
+            if page.pages > 1 and not is_newest_first([*([before] if before else []), *instants]):
+                raise NotSortedError
+            found.update((asset.id, asset) for asset in page.items)
+            if page.total < total:  # some may have moved to a page that was read already
+                break
+            total = page.total
+            before = instants[-1] if instants else None
+            if before is None or number >= page.last or (since is not None and before < since):
+                return [
+                    asset
+                    for asset in found.values()
+                    if since is None or (instant_of(asset) or since) >= since
+                ]
+    raise NotSortedError

@@ -40,6 +40,7 @@ from airflow_provider_qlik_assets.client.network import (
 from airflow_provider_qlik_assets.client.rate_limit.limiter import RateLimiter, Tier
 from airflow_provider_qlik_assets.client.retry import Failure, RetryPolicy
 from airflow_provider_qlik_assets.client.sent_secrets import hide_secrets, remember_secret
+from airflow_provider_qlik_assets.client.server_clock import ServerClock
 from airflow_provider_qlik_assets.client.stopping import StopFlag
 
 logger = get_logger(__name__)
@@ -126,6 +127,7 @@ class Transport:
         stop_flag: StopFlag | None = None,
     ) -> None:
         self.base_url = base_url
+        self.server_clock = ServerClock()
         self._stop_flag = stop_flag or StopFlag()
         self._limiter = limiter
         self._retry = retry
@@ -260,6 +262,7 @@ class Transport:
                 diagnosis = replace(diagnosis, reason=diagnosis.reason.partition(" (")[0])
         else:
             if not exchange.expired:
+                self.server_clock.note(response.headers.get("Date"))
                 return response, content
         if exchange.expired:
             reason = f"the answer was not complete within {sum(self._timeout):g} s"

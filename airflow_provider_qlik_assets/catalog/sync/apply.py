@@ -1,48 +1,46 @@
-"""Make a data store match the desired data assets: read it, write what differs, confirm what was created.
+"""Bring a data store to what is desired: read it once, write what differs, settle what was created.
 
-A create is not repeated before the data store was read again. After creating, it is read again in any case,
-because another task may have created the same data asset at the same moment: all tasks keep the oldest, and
-each deletes only what it has just created itself.
+What is created is settled as an upsert does it: see :mod:`~airflow_provider_qlik_assets.catalog.creation`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_qlik_assets.catalog.bulk import Failures, run_bulk
 from airflow_provider_qlik_assets.catalog.compare_and_set import change
-from airflow_provider_qlik_assets.catalog.creation import creation_result, new_document
+from airflow_provider_qlik_assets.catalog.creation import (
+    Creations,
+    creation_result,
+    new_document,
+    wait_for_the_young,
+)
 from airflow_provider_qlik_assets.catalog.deletion import delete_listed
 from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.overlay import overlay
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.catalog.sync.desired import check_store_id, parse_desired
 from airflow_provider_qlik_assets.catalog.sync.plan import Plan, make_plan
-from airflow_provider_qlik_assets.client.content import is_as_sent
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
     QlikConflictError,
     QlikNotFoundError,
-    QlikResponseError,
     QlikValidationError,
-    first_few,
 )
 from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.models import DataAsset, id_of
-from airflow_provider_qlik_assets.client.verdicts import outcome_is_unknown
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client.client import QlikCloudClient
 
 logger = get_logger(__name__)
 
-_MOST_ATTEMPTS = 3
+_MOST_ROUNDS = 8
+_KEEP_CHANGING = "Other writers keep creating and deleting data assets of this name."
 
 
 class _Job(NamedTuple):
@@ -65,7 +63,9 @@ class Sync:
     :param delete_unlisted: whether to delete the data assets that are not desired.
     :param guards: which of these survive, and how many may be deleted.
     :param own: ids by technical name of the data assets that an earlier part of the same work has created.
-    :param clock: seconds that never go back, for the progress.
+    :param visible_after: seconds after which a new data asset is visible to all; ``None`` is
+        :data:`~airflow_provider_qlik_assets.catalog.creation.VISIBLE_AFTER_SECONDS`.
+    :param clock: seconds that never go back.
     :raises QlikValidationError: naming everything that is wrong; nothing was sent.
     """
 
@@ -78,6 +78,7 @@ class Sync:
         delete_unlisted: bool = False,
         guards: DeletionGuards | None = None,
         own: Mapping[str, str] | None = None,
+        visible_after: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
@@ -92,11 +93,9 @@ class Sync:
             )
         self._delete_unlisted = delete_unlisted
         self._guards = guards or DeletionGuards()
+        self._visible_after = visible_after
         self._clock = clock
         self._own = dict(own or {})
-        self._unanswered: set[str] = set()
-        self._in_doubt: dict[str, QlikCloudError] = {}
-        self._attempts: Counter[str] = Counter()
         self._failures = Failures(f"Data store {self._store_id}")
         self._desired_results: dict[str, Result] = {}
         self._other_results: dict[str, Result] = {}
@@ -109,6 +108,13 @@ class Sync:
 
     def plan(self) -> Plan:
         """Read the data store and return what has to be done."""
+        plan = self._read()
+        used = [*plan.unchanged, *(update.actual for update in plan.to_update)]
+        own = set(self._own.values())
+        others = (asset for asset in used if asset.id not in own)
+        return self._read() if wait_for_the_young(self._client, others, self._visible_after) else plan
+
+    def _read(self) -> Plan:
         return make_plan(
             self._store_id,
             self._desired.values(),
@@ -134,16 +140,23 @@ class Sync:
         :raises QlikCloudError: if an error would hit all others, too. Running it again does what is left.
         """
         self.check(plan)
-        for asset in plan.protected:
+        for asset in plan.left_alone:
             self._other_results[id_of(asset)] = Result(id_of(asset), "skipped", asset)
-        to_do = plan
-        while True:
-            self._accept(to_do)
-            unconfirmed = self._write(to_do)
-            if not unconfirmed:
+        creations = Creations(
+            self._client, self._store_id, plan.newest, visible_after=self._visible_after, clock=self._clock
+        )
+        to_do = self._without_own(plan, creations)
+        for _ in range(_MOST_ROUNDS):
+            for asset in to_do.unchanged:
+                self._note_unchanged(asset)
+            self._write(to_do, creations)
+            if not creations.is_pending:
                 break
             with self._saying_what_was_written():
-                to_do = self._confirm(unconfirmed)
+                to_do = self._settle(creations)
+        else:
+            for name in to_do.names_to_write:
+                self._fail(name, QlikConflictError.without_request(409, _KEEP_CHANGING))
         if self._failures.errors:
             if plan.to_delete:
                 logger.warning("Nothing was deleted, because some desired data assets could not be written.")
@@ -165,108 +178,79 @@ class Sync:
                 error.add_progress(f"{written:,} written.")
             raise
 
-    def _accept(self, plan: Plan) -> None:
-        """Note what is there already, and remove younger duplicates that were created here."""
-        for asset in plan.unchanged:
-            name = asset.technical_name or ""
-            if name not in self._desired_results or self._desired_results[name].id != asset.id:
-                own = self._is_own(asset)
-                self._desired_results[name] = (
-                    creation_result(asset, self._desired[name])
-                    if own
-                    else Result(id_of(asset), "unchanged", asset)
-                )
-        for update in plan.to_update:
-            name = update.actual.technical_name or ""
-            self._desired_results.pop(name, None)
-            if self._is_own(update.actual):
-                self._desired_results[name] = creation_result(update.actual, update.desired)
-        duplicates = []
-        for conflict in plan.conflicts:
-            for asset in conflict.others:
-                if self._is_own(asset):
-                    duplicates.append(asset)
-                else:
-                    self._other_results[id_of(asset)] = Result(id_of(asset), "skipped", asset)
-        if duplicates:
-            logger.warning(
-                "%d data assets were created by another task at the same moment; keeping those: %s.",
-                len(duplicates),
-                first_few([asset.technical_name or "" for asset in duplicates]),
-            )
-        for _ in delete_listed(self._client, duplicates):
-            pass
-
-    def _is_own(self, asset: DataAsset) -> bool:
-        """Return whether a data asset was created here, as far as can be determined."""
+    def _note_unchanged(self, asset: DataAsset) -> None:
         name = asset.technical_name or ""
-        return asset.id == self._own.get(name) or (
-            name in self._unanswered and is_as_sent(asset, new_document(self._desired[name]))
+        if name not in self._desired_results or self._desired_results[name].id != asset.id:
+            self._desired_results[name] = Result(id_of(asset), "unchanged", asset)
+
+    def _without_own(self, plan: Plan, creations: Creations) -> Plan:
+        """Let what an earlier part of the same work has created be settled; return the rest of a plan."""
+        found = [*plan.unchanged, *(update.actual for update in plan.to_update), *plan.left_alone]
+        own = {
+            asset.technical_name or "": asset
+            for asset in found
+            if asset.id == self._own.get(asset.technical_name or "")
+        }
+        for name, asset in own.items():
+            creations.note_created(self._desired[name], asset)
+            self._desired_results[name] = creation_result(asset, self._desired[name])
+            self._other_results.pop(id_of(asset), None)
+        return replace(
+            plan,
+            unchanged=tuple(asset for asset in plan.unchanged if asset.technical_name not in own),
+            to_update=tuple(update for update in plan.to_update if update.actual.technical_name not in own),
         )
 
-    def _write(self, plan: Plan) -> set[str]:
-        """Create and update; return the names that the next reading of the data store has to confirm."""
+    def _write(self, plan: Plan, creations: Creations) -> None:
+        """Create and update; what is not known to count yet is noted in the creations."""
         jobs = [_Job(update.desired, update.actual) for update in plan.to_update]
         jobs += [_Job(desired, None) for desired in plan.to_create]
         if not jobs:
-            return set()
+            return
+
+        def note_result(job: _Job, result: Result) -> None:
+            if job.actual is None and result.data_asset is not None:
+                creations.note_created(job.desired, result.data_asset)
+            elif (before := self._desired_results.get(job.name)) is not None and before.id == result.id:
+                result = replace(result, action="created", changed_fields=before.changed_fields)
+            self._desired_results[job.name] = result
+
+        def note_error(job: _Job, error: QlikCloudError) -> None:
+            if job.actual is None:
+                if not creations.note_error(job.desired, error):
+                    self._fail(job.name, error)
+            elif isinstance(error, QlikNotFoundError):  # deleted since it was read
+                creations.note_missing(job.desired)
+            else:
+                self._fail(job.name, error)
+
         run_bulk(
             self._client,
             _do,
             jobs,
             what=f"Data store {self._store_id}",
             done="written",
-            on_result=self._note_result,
-            on_error=self._note_error,
+            on_result=note_result,
+            on_error=note_error,
             clock=self._clock,
         )
-        created = {desired.technical_name or "" for desired in plan.to_create}
-        return self._in_doubt.keys() | (created & self._desired_results.keys())
 
-    def _note_result(self, job: _Job, result: Result) -> None:
-        if job.actual is None:
-            self._own[job.name] = result.id
-        elif (before := self._desired_results.get(job.name)) is not None:
-            result = replace(result, action="created", changed_fields=before.changed_fields)
-        self._desired_results[job.name] = result
-
-    def _note_error(self, job: _Job, error: QlikCloudError) -> None:
-        """Record a failure, unless the next reading of the data store may settle it."""
-        self._attempts[job.name] += 1
-        if job.actual is None:
-            if outcome_is_unknown(error):
-                self._unanswered.add(job.name)
-            settles = outcome_is_unknown(error) or isinstance(error, QlikConflictError)
-        else:  # deleted in the meantime, so it must be created
-            settles = isinstance(error, QlikNotFoundError) and self._attempts[job.name] < _MOST_ATTEMPTS
-        if settles:
-            self._in_doubt[job.name] = error
-        else:
-            self._fail(job.name, error)
+    def _settle(self, creations: Creations) -> Plan:
+        """Find out what became of what was created; return what is still to be done."""
+        settled = creations.settle()
+        for name, error in settled.failed.items():
+            self._fail(name, error)
+        for name, asset in settled.created.items():
+            self._desired_results[name] = creation_result(asset, self._desired[name])
+        for name in [*settled.existing, *settled.absent]:
+            self._desired_results.pop(name, None)
+        names = [*settled.existing, *settled.created, *settled.absent]
+        found = [*settled.existing.values(), *settled.created.values()]
+        return make_plan(self._store_id, (self._desired[name] for name in names), found)
 
     def _fail(self, name: str, error: QlikCloudError) -> None:
         self._failures.note(name, error)
         self._desired_results.pop(name, None)
-
-    def _confirm(self, names: set[str]) -> Plan:
-        """Read the data store again; return what is still to be done for some names."""
-        if self._in_doubt:
-            longest = 2.0 ** max(self._attempts[name] for name in self._in_doubt)
-            self._client.sleep(random.uniform(0, longest))  # noqa: S311 - jitter
-        actual = [
-            asset for asset in self._client.list_data_assets(self._store_id) if asset.technical_name in names
-        ]
-        listed = {asset.technical_name for asset in actual}
-        for name in names - listed:
-            error = self._in_doubt.get(name)
-            # The answer said what it is; where a listing lags behind, creating it again would double it.
-            if error is None:
-                names = names - {name}
-            elif self._attempts[name] >= _MOST_ATTEMPTS or isinstance(error, QlikResponseError):
-                self._fail(name, error)
-                names = names - {name}
-        self._in_doubt.clear()
-        return make_plan(self._store_id, (self._desired[name] for name in sorted(names)), actual)
 
     def _delete(self, plan: Plan) -> None:
         """Delete what is not desired, apart from what was changed since the plan was made."""

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pendulum
+
 from airflow_provider_qlik_assets.catalog.creation import age
 from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.overlay import overlay
@@ -81,6 +83,7 @@ class Plan:
     :param to_delete: data assets that are not desired, if those are to be deleted.
     :param protected: data assets that would be deleted if they were not protected.
     :param conflicts: desired technical names that several data assets have.
+    :param newest: when the newest of all data assets was created.
     """
 
     data_store_id: str
@@ -91,11 +94,18 @@ class Plan:
     to_delete: tuple[DataAsset, ...] = ()
     protected: tuple[DataAsset, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
+    newest: pendulum.DateTime | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
         return not (self.to_create or self.to_update or self.to_delete)
+
+    @property
+    def names_to_write(self) -> list[str]:
+        """Technical names of the data assets to create or update."""
+        assets = [*self.to_create, *(update.desired for update in self.to_update)]
+        return [asset.technical_name or "" for asset in assets]
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as plain JSON."""
@@ -207,9 +217,11 @@ def make_plan(
     by_name = {desired.technical_name: desired for desired in desired_assets}
     named: dict[str | None, list[DataAsset]] = {}
     unlisted: list[DataAsset] = []
-    total = 0
+    total, newest = 0, None
     for asset in actual:
         total += 1
+        if asset.created_time is not None and (newest is None or asset.created_time > newest):
+            newest = asset.created_time
         if asset.technical_name in by_name:
             named.setdefault(asset.technical_name, []).append(asset)
         elif delete_unlisted:
@@ -239,6 +251,7 @@ def make_plan(
         to_delete=tuple(to_delete),
         protected=(*protected, *nameless),
         conflicts=tuple(conflicts),
+        newest=newest,
     )
 
 
