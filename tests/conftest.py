@@ -84,9 +84,9 @@ def state_directory(monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def all_is_visible_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spare each create two seconds; who tests what they are for gives ``visible_after`` itself.
+    """Spare each create two seconds; a test of what they are for sets ``visible_after`` itself.
 
-    What one test has found out of a tenant does not count for the next one, whose tenant has the same address.
+    Nothing that one test has learned about its tenant counts for the next one, whose tenant has the same URL.
     """
     monkeypatch.setattr(creation, "VISIBLE_AFTER_SECONDS", 0.0)
     monkeypatch.setattr(creation, "memory", creation.Memory())

@@ -90,8 +90,8 @@ def warn_of_duplicates(data_store_id: str, named: list[DataAsset]) -> None:
     :param data_store_id: the data store.
     """
     logger.warning(
-        "Data store %s has %d data assets with the technical name %r (ids %s); the oldest is used. Merge the "
-        "others into it and delete them.",
+        "Data store %s has %d data assets with the technical name %r (ids %s). The oldest one is used: merge "
+        "the others into it and delete them, if they are still there.",
         data_store_id, len(named), named[0].technical_name, ", ".join(str(asset.id) for asset in named),
     )  # fmt: skip
 
@@ -255,6 +255,8 @@ class Creations:
                 if name not in self._own:
                     self._settle_other(settled, name, named)
                 elif (first := self._before_own(name, named)) is None or looks > _MOST_LOOKS:
+                    if len(named) > 1:
+                        warn_of_duplicates(self._store_id, named)
                     self._keep(settled, [name])
                 else:
                     second.append((name, first))

@@ -186,7 +186,7 @@ def test_of_several_with_the_name_the_oldest_is_used(
 
     assert found is not None
     assert found.id == "a2"
-    assert "holds 3 data assets named 'orders' (ids a2, a3, a1)" in caplog.text
+    assert "has 3 data assets with the technical name 'orders' (ids a2, a3, a1)" in caplog.text
 
 
 def test_a_name_that_nobody_has_is_not_found(sandbox: Sandbox, client: QlikCloudClient) -> None:

@@ -142,8 +142,10 @@ class Sync:
         self.check(plan)
         for asset in plan.left_alone:
             self._other_results[id_of(asset)] = Result(id_of(asset), "skipped", asset)
+        # What was created earlier may be younger than another one of its name that the plan shows already.
+        since = None if self._own else plan.newest
         creations = Creations(
-            self._client, self._store_id, plan.newest, visible_after=self._visible_after, clock=self._clock
+            self._client, self._store_id, since, visible_after=self._visible_after, clock=self._clock
         )
         to_do = self._without_own(plan, creations)
         for _ in range(_MOST_ROUNDS):

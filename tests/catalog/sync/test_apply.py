@@ -335,7 +335,7 @@ def test_another_task_that_creates_it_first_wins(
 
 
 def test_another_task_that_creates_it_later_gives_way_itself(
-    sandbox: Sandbox, client: QlikCloudClient
+    sandbox: Sandbox, client: QlikCloudClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     sandbox.settings.duplicate_technical_name = "allowed"
     sync = Sync(client, "store", [wish("a", name="ours")])
@@ -344,8 +344,9 @@ def test_another_task_that_creates_it_later_gives_way_itself(
 
     results = sync.apply(plan)
 
-    assert [result.action for result in results] == ["created", "skipped"]
+    assert [result.action for result in results] == ["created"]
     assert sandbox.assets[theirs]["name"] == "theirs"
+    assert f"2 data assets with the technical name 'a' (ids {results[0].id}, {theirs})" in caplog.text
 
 
 def test_own_ones_of_an_earlier_part_give_way_to_older_ones(

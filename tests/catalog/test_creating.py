@@ -1,0 +1,284 @@
+"""What the protocol of creating is for: creates at the same moment, late, lost or refused, by many tasks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_qlik_assets.catalog import Sync, upsert_data_asset
+from airflow_provider_qlik_assets.client import QlikCloudClient
+from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
+from tests.clients import Clock, Connect
+
+WISH = {"dataStoreInfo": {"id": "store"}, "technicalName": "orders", "appType": "dbt", "name": "Orders"}
+CREATED_FIRST = "2026-01-01T00:00:00Z"
+
+
+@pytest.fixture(autouse=True)
+def duplicates_are_possible(sandbox: Sandbox) -> None:
+    sandbox.settings.duplicate_technical_name = "allowed"
+
+
+def upsert(client: Any, **options: Any) -> tuple[str, str]:
+    result = upsert_data_asset(client, WISH, **options)
+    return result.id, result.action
+
+
+def sync(client: Any, **options: Any) -> tuple[str, str]:
+    work = Sync(client, "store", [WISH], **options)
+    (result,) = work.apply(work.plan())
+    return result.id, result.action
+
+
+def writes(sandbox: Sandbox) -> list[str]:
+    return [entry.method for entry in sandbox.journal.requests() if entry.method != "GET"]
+
+
+class Meddling:
+    """A client around whose calls somebody else does something.
+
+    :param before: what is done before the first call of each method.
+    :param after: what is done after it.
+    """
+
+    def __init__(
+        self,
+        client: QlikCloudClient,
+        *,
+        before: dict[str, Callable[[], object]] | None = None,
+        after: dict[str, Callable[[], object]] | None = None,
+    ) -> None:
+        self._client = client
+        self._before = before or {}
+        self._after = after or {}
+
+    def with_options(self, **options: Any) -> Any:
+        return Meddling(self._client.with_options(**options), before=self._before, after=self._after)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._client, name)
+        if name not in self._before and name not in self._after:
+            return found
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            if meddle := self._before.pop(name, None):
+                meddle()
+            result = found(*arguments, **options)
+            if meddle := self._after.pop(name, None):
+                meddle()
+            return result
+
+        return call
+
+
+both = pytest.mark.parametrize("create", [upsert, sync])
+
+
+@both
+def test_a_create_that_is_carried_out_after_its_time_out_is_not_doubled(
+    sandbox: Sandbox, connect: Connect, create: Any
+) -> None:
+    sandbox.add_fault(Fault(kind="delay", method="POST", seconds=1.5, when="before"))
+    client = connect(timeout=(0.2, 0.3), sleep=time.sleep)
+
+    key, action = create(client, visible_after=2.0)
+
+    assert list(sandbox.assets) == [key]
+    assert action == "created"
+    assert writes(sandbox) == ["POST"]
+
+
+@both
+def test_what_was_created_first_is_used_and_the_own_one_deleted(
+    sandbox: Sandbox, client: QlikCloudClient, create: Any
+) -> None:
+    first = {"id": "theirs", "technicalName": "orders", "createdTime": CREATED_FIRST}
+    meddling = Meddling(client, before={"create_data_asset": lambda: sandbox.add_asset("store", **first)})
+
+    assert create(meddling) == ("theirs", "updated")
+
+    assert [(key, asset["name"]) for key, asset in sandbox.assets.items()] == [("theirs", "Orders")]
+
+
+@both
+def test_a_first_one_that_vanishes_while_the_own_one_is_deleted_is_created_again(
+    sandbox: Sandbox, client: QlikCloudClient, create: Any
+) -> None:
+    first = {"id": "theirs", "technicalName": "orders", "createdTime": CREATED_FIRST}
+    meddling = Meddling(
+        client,
+        before={"create_data_asset": lambda: sandbox.add_asset("store", **first)},
+        after={"delete_data_assets": lambda: client.delete_data_assets(["theirs"])},
+    )
+
+    key, action = create(meddling)
+
+    assert action == "created"
+    assert list(sandbox.assets) == [key]
+    assert writes(sandbox) == ["POST", "DELETE", "DELETE", "POST"]
+
+
+@both
+def test_a_first_one_that_vanishes_before_leaves_the_own_one(
+    sandbox: Sandbox, client: QlikCloudClient, create: Any
+) -> None:
+    first = {"id": "theirs", "technicalName": "orders", "createdTime": CREATED_FIRST}
+    meddling = Meddling(
+        client,
+        before={
+            "create_data_asset": lambda: sandbox.add_asset("store", **first),
+            "existing_ids": lambda: client.delete_data_assets(["theirs"]),
+        },
+    )
+
+    key, action = create(meddling)
+
+    assert (list(sandbox.assets), action) == ([key], "created")
+    assert writes(sandbox) == ["POST", "DELETE"]
+
+
+@both
+def test_an_own_one_that_somebody_used_is_left_alone_and_reported(
+    sandbox: Sandbox, client: QlikCloudClient, create: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = {"id": "theirs", "technicalName": "orders", "createdTime": CREATED_FIRST}
+
+    def use() -> None:
+        sandbox.add_asset("store", **first)
+        (ours,) = sandbox.assets.keys() - {"theirs"}
+        sandbox.touch(ours, description="a steward's")
+
+    assert create(Meddling(client, after={"create_data_asset": use})) == ("theirs", "updated")
+
+    (ours,) = sandbox.assets.keys() - {"theirs"}
+    assert sandbox.assets[ours]["description"] == "a steward's"
+    assert (
+        f"theirs (orders) and {ours} (orders) of data store store have the same technical name" in caplog.text
+    )
+
+
+@both
+def test_one_that_is_deleted_between_reading_and_writing_is_created_again(
+    sandbox: Sandbox, client: QlikCloudClient, create: Any
+) -> None:
+    sandbox.add_asset("store", id="old", technicalName="orders", appType="dbt")
+    meddling = Meddling(client, before={"patch_data_asset": lambda: client.delete_data_assets(["old"])})
+
+    key, action = create(meddling)
+
+    assert (list(sandbox.assets), action) == ([key], "created")
+    assert key != "old"
+
+
+@both
+def test_the_other_one_of_a_name_is_used_if_the_first_is_deleted(
+    sandbox: Sandbox, client: QlikCloudClient, create: Any
+) -> None:
+    sandbox.add_asset("store", id="old", technicalName="orders", appType="dbt", createdTime=CREATED_FIRST)
+    sandbox.add_asset(
+        "store", id="new", technicalName="orders", appType="dbt", createdTime="2026-01-02T00:00:00Z"
+    )
+    sandbox.add_asset("store", id="newest", technicalName="customers")
+    meddling = Meddling(client, before={"patch_data_asset": lambda: client.delete_data_assets(["old"])})
+
+    key, action = create(meddling)[:2] if create is upsert else _first(meddling)
+
+    assert (key, action) == ("new", "updated")
+    assert sandbox.assets.keys() == {"new", "newest"}
+
+
+def _first(client: Any) -> tuple[str, str]:
+    work = Sync(client, "store", [WISH])
+    result = work.apply(work.plan())[0]
+    return result.id, result.action
+
+
+@both
+def test_a_tenant_may_ask_to_wait_before_the_next_create(
+    sandbox: Sandbox, client: QlikCloudClient, clock: Clock, create: Any
+) -> None:
+    sandbox.add_fault(Fault(kind="status", status=503, method="POST", headers={"Retry-After": "77"}))
+
+    assert create(client)[1] == "created"
+
+    assert max(clock.waits) >= 76
+
+
+@both
+def test_a_tenant_that_refused_a_second_one_of_a_name_is_not_waited_for(
+    sandbox: Sandbox, client: QlikCloudClient, clock: Clock, create: Any
+) -> None:
+    sandbox.settings.duplicate_technical_name = "refused"
+    meddling = Meddling(
+        client,
+        before={"create_data_asset": lambda: sandbox.add_asset("store", id="theirs", technicalName="orders")},
+    )
+    assert create(meddling, visible_after=2.0) == ("theirs", "updated")
+    client.delete_data_assets(["theirs"])
+    clock.waits.clear()
+    sandbox.journal.clear()
+
+    assert create(client, visible_after=2.0)[1] == "created"
+
+    assert clock.waits == []
+    assert [entry.method for entry in sandbox.journal.requests()] == ["GET", "POST"]
+
+
+@both
+def test_a_create_is_looked_after_once_all_can_see_it(
+    sandbox: Sandbox, client: QlikCloudClient, clock: Clock, create: Any
+) -> None:
+    assert create(client, visible_after=2.0)[1] == "created"
+
+    assert [round(wait, 1) for wait in clock.waits] == [2.0]
+    assert [entry.method for entry in sandbox.journal.requests()] == ["GET", "POST", "GET"]
+
+
+@both
+def test_one_that_was_created_just_now_is_looked_at_again_before_it_is_used(
+    sandbox: Sandbox, client: QlikCloudClient, clock: Clock, create: Any
+) -> None:
+    """Its creator may find that another one was first, which is not visible to all yet, and delete it."""
+    sandbox.add_asset("store", id="second", technicalName="orders", appType="dbt")
+
+    def make_visible(seconds: float) -> None:
+        clock.sleep(seconds)
+        first = {"id": "first", "technicalName": "orders", "createdTime": CREATED_FIRST}
+        sandbox.add_asset("store", **first)
+        sandbox._tenant.delete(_asset_kind(), {"ids": ["second"]})
+
+    client._arguments["sleep"] = make_visible
+
+    assert create(client, visible_after=2.0) == ("first", "updated")
+    assert [round(wait, 1) for wait in clock.waits] == [2.0]
+
+
+def _asset_kind() -> Any:
+    from airflow_provider_qlik_assets.sandbox.tenant import ASSET  # noqa: PLC0415
+
+    return ASSET
+
+
+@both
+def test_others_who_never_stop_are_an_error_in_the_end(
+    sandbox: Sandbox, client: QlikCloudClient, create: Any
+) -> None:
+    class Vanishing(Meddling):
+        def __getattr__(self, name: str) -> Any:
+            if name == "patch_data_asset":
+                client.delete_data_assets(list(sandbox.assets))
+                sandbox.add_asset("store", technicalName="orders", appType="dbt")
+            return super().__getattr__(name)
+
+        def with_options(self, **options: Any) -> Any:
+            return Vanishing(self._client.with_options(**options))
+
+    sandbox.add_asset("store", technicalName="orders", appType="dbt")
+
+    with pytest.raises(Exception, match=r"404|Other writers keep"):
+        create(Vanishing(client))
+
+    assert len(sandbox.assets) == 1
