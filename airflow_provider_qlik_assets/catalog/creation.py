@@ -37,6 +37,7 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
     QlikConflictError,
     QlikNotFoundError,
+    QlikPermissionError,
     QlikResponseError,
     first_few,
 )
@@ -348,8 +349,14 @@ class Creations:
                 len(used),
                 first_few([first.label for _, first in used]),
             )
-        for _ in delete_listed(self._client, to_delete):
-            pass
+        try:
+            for _ in delete_listed(self._client, to_delete):
+                pass
+        except QlikPermissionError as error:  # who may create need not be allowed to delete
+            logger.warning(
+                "Data store %s now has a second data asset of a technical name: delete %s. %s",
+                self._store_id, first_few([asset.label for asset in to_delete]), error,
+            )  # fmt: skip
         for name, _ in used:
             del self._own[name]
         return used
@@ -396,18 +403,22 @@ class Creations:
 
     def _me(self) -> str:
         if self._user_id is None:
-            self._user_id = str(self._client.me().get("id"))
+            try:
+                self._user_id = str(self._client.me().get("id"))
+            except (QlikPermissionError, QlikNotFoundError):
+                self._user_id = ""
         return self._user_id
 
     def _use(self, settled: Settled, name: str, asset: DataAsset) -> None:
         """Use what another one created, if it is still there."""
         try:
             current = self._client.get_data_asset(id_of(asset))
-        except QlikNotFoundError:
+        except QlikNotFoundError as error:
             self._errors.pop(name, None)
             self._attempts[name] += 1
             if self._attempts[name] > _MOST_LOOKS:
-                raise
+                self._end(name)
+                settled.failed[name] = error
             return  # the next look tells
         self._end(name)
         settled.existing[name] = current
