@@ -74,7 +74,9 @@ def creators(works: dict[str, Work], **options: Any) -> Callable[[Choices], None
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
 @pytest.mark.parametrize("ids", IDS.values(), ids=IDS)
 @pytest.mark.parametrize("other", [upsert, sync])
-def test_two_creators_end_with_one_in_every_order(ids: list[str], step: float, other: Any) -> None:
+def test_tasks_that_create_the_same_at_the_same_moment_end_with_one_in_every_order(
+    ids: list[str], step: float, other: Any
+) -> None:
     assert explore(creators({"a": upsert("a"), "b": other("b")}, ids=ids, step=step)) > 1000
 
 
