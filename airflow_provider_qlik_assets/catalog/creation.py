@@ -39,12 +39,13 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikNotFoundError,
     QlikPermissionError,
     QlikResponseError,
+    QlikStoppedError,
     first_few,
 )
 from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.models import DataAsset, id_of
 from airflow_provider_qlik_assets.client.newest_first import SETTLING_SECONDS, NotSortedError, read_newest
-from airflow_provider_qlik_assets.client.verdicts import outcome_is_unknown
+from airflow_provider_qlik_assets.client.verdicts import ENDING_ERRORS, outcome_is_unknown
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client.client import QlikCloudClient
@@ -190,18 +191,18 @@ class Creations:
         since: pendulum.DateTime | None,
         *,
         visible_after: float | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._client = client
         self._store_id = data_store_id
         self._since = None if since is None else since - timedelta(seconds=SETTLING_SECONDS)
         self._visible_after = VISIBLE_AFTER_SECONDS if visible_after is None else visible_after
-        self._clock = clock
+        self._clock = clock or time.monotonic
         self._desired: dict[str, DataAsset] = {}
         self._own: dict[str, DataAsset] = {}
         self._errors: dict[str, QlikCloudError] = {}
         self._attempts: Counter[str] = Counter()
-        self._answered_at = clock()
+        self._answered_at = self._clock()
         self._user_id: str | None = None
 
     @property
@@ -352,11 +353,14 @@ class Creations:
         try:
             for _ in delete_listed(self._client, to_delete):
                 pass
-        except QlikPermissionError as error:  # who may create need not be allowed to delete
+        except QlikCloudError as error:
             logger.warning(
-                "Data store %s now has a second data asset of a technical name: delete %s. %s",
+                "Data store %s may now have two data assets with the same technical name: if they are still "
+                "there, delete %s. %s",
                 self._store_id, first_few([asset.label for asset in to_delete]), error,
             )  # fmt: skip
+            if isinstance(error, (*ENDING_ERRORS, QlikStoppedError)):
+                raise
         for name, _ in used:
             del self._own[name]
         return used

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,9 +19,17 @@ IDS = {
     "ids descend": [f"id-{number:03}" for number in range(99, -1, -1)],
 }
 STEPS = {"no request takes time": 0.0, "each request takes a millisecond": 0.001}
-REPORTS = ("have the same technical name", "data assets with the technical name")
+REPORTS = (
+    "have the same technical name",
+    "data assets with the technical name",
+    "two data assets with the same technical name",
+)
 
 Work = Callable[[QlikCloudClient], Any]
+
+
+def clock() -> float:
+    return time.monotonic()  # the world's, as soon as it runs
 
 
 def wish(name: str) -> dict[str, Any]:
@@ -34,7 +43,7 @@ def upsert(name: str) -> Work:
 
 def sync(name: str) -> Work:
     def work(client: QlikCloudClient) -> Result:
-        task = Sync(client, "store", [wish(name)], visible_after=VISIBLE_AFTER)
+        task = Sync(client, "store", [wish(name)], visible_after=VISIBLE_AFTER, clock=clock)
         return task.apply(task.plan())[0]
 
     return work

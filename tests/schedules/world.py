@@ -6,6 +6,7 @@ import copy
 import json
 import logging
 import random
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -215,11 +216,15 @@ class World:
                 mock.patch.object(uuid, "uuid4", self._ids.__next__),
                 mock.patch.object(bulk, "ThreadPoolExecutor", _NoThreads),
                 mock.patch.object(random, "uniform", lambda low, high: low),
+                mock.patch.object(time, "monotonic", self._clock),
                 mock.patch.object(creation, "memory", creation.Memory()),
             ):
                 yield
         finally:
             logger.removeHandler(handler)
+
+    def _clock(self) -> float:
+        return self.now
 
     def _instant(self) -> str:
         when = EPOCH + timedelta(seconds=self.now)
@@ -231,7 +236,7 @@ class DirectClient(QlikCloudClient):
 
     def __init__(self, world: World) -> None:
         super().__init__("http://127.0.0.1:1", ApiKey("key-of-the-world"), rate_limit_store="memory:")
-        self._world = world
+        self.world = world
 
     def with_options(self, **options: Any) -> Any:
         """Return itself: it has no transport whose options could differ."""
@@ -242,14 +247,14 @@ class DirectClient(QlikCloudClient):
 
     def sleep(self, seconds: float) -> None:
         """Wait in the world's time."""
-        self._world.sleep(seconds)
+        self.world.sleep(seconds)
 
     def server_now(self) -> pendulum.DateTime:
         """Return the world's time."""
-        return pendulum.instance(EPOCH + timedelta(seconds=self._world.now))
+        return pendulum.instance(EPOCH + timedelta(seconds=self.world.now))
 
     def _send(self, method: str, path: str, **options: Any) -> Answer:
-        document = self._world.request(method, path, dict(options.get("params") or {}), options.get("body"))
+        document = self.world.request(method, path, dict(options.get("params") or {}), options.get("body"))
         parse = options.get("parse", lambda answered: answered)
         return Answer(200, parse(json.loads(json.dumps(document))), repeated=False)
 
