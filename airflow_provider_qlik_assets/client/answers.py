@@ -11,6 +11,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import requests
@@ -76,8 +77,8 @@ class Content:
 
 
 def is_success(response: requests.Response) -> bool:
-    """Return whether a request was carried out; only 2xx means that."""
-    return 200 <= response.status_code < 300
+    """Return whether a request was carried out; only 2xx means that, other than a part of an answer."""
+    return 200 <= response.status_code < 300 and response.status_code != HTTPStatus.PARTIAL_CONTENT
 
 
 def read_content(response: requests.Response, shown: str, quote: Quote = shorten) -> Content:

@@ -169,14 +169,22 @@ FAULTS: dict[str, dict[str, Any]] = {
     "truncated JSON": {"kind": "truncate"},
     "200 HTML before": {"kind": "html", "status": 200, "when": "before"},
     "200 HTML after commit": {"kind": "html", "status": 200, "when": "after"},
+    "302 without Location": {"kind": "status", "status": 302, "when": "before"},
+    "304 after commit": {"kind": "status", "status": 304, "when": "after"},
+    "206 after commit": {"kind": "status", "status": 206, "when": "after"},
     "401 expired token": {"kind": "revoke_token"},
 }
 
 # What a repetition cannot heal. The tenant's own word that a request failed (500) is believed after a look at
 # the catalog; a page of HTML comes from another host; a quota that is away for a day is not waited for.
-NEVER_HEALED = {"429 long", "500 before", "200 HTML before"}
+NEVER_HEALED = {"429 long", "500 before", "200 HTML before", "302 without Location"}
 # The answer to a read is lost, whether it was "committed" or not.
-LOST_READS = NEVER_HEALED | {"500 after commit", "200 HTML after commit"}
+LOST_READS = NEVER_HEALED | {
+    "500 after commit",
+    "200 HTML after commit",
+    "304 after commit",
+    "206 after commit",
+}
 
 
 def expected(operation: str, fault: str) -> str:
