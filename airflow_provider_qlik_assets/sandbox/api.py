@@ -94,10 +94,14 @@ class Endpoints:
         path = STORES + "/{data_store_ids}/data-assets"
         keys = in_path("data_store_ids")
         stores, assets = listing(STORE.fields), listing(ASSET.fields)
+        sets, sets_of = path + "/{data_asset_ids}/data-sets", in_path("data_asset_ids")
+        pages = [parameter for parameter in assets if parameter["name"] in ("limit", "page")]
         return [
             _Operation("GET", STORES, self.list_stores, {200: openapi.DataStorePage}, takes(*stores)),
             _Operation("GET", path, self.list_assets, {200: openapi.DataAssetPage}, takes(keys, *assets)),
             _Operation("DELETE", path, self.delete_assets, {204: None}, takes(keys)),
+            _Operation("GET", sets, self.list_sets, {200: openapi.DataSetPage}, takes(keys, sets_of, *pages)),
+            _Operation("DELETE", sets, self.delete_sets, {204: None}, takes(keys, sets_of)),
         ]
 
     async def create(self, kind: Kind, request: Request) -> Response:
@@ -135,18 +139,24 @@ class Endpoints:
 
     async def list_assets(self, request: Request) -> Response:
         """List the assets of one store, of several or of all."""
-        stores = self._stores(request)
-        if stores is not None:
-            known = self._tenant.known_stores(stores)
-            if len(known) < len(set(stores)) and self._tenant.settings.unknown_store == "refused":
-                raise SandboxError(
-                    404, *(f"There is no data store with the id {key}." for key in set(stores) - known)
-                )
-        return self._page(ASSET, stores, request)
+        return self._page(ASSET, self._known_stores(request), request)
 
     async def delete_assets(self, request: Request) -> Response:
         """Delete all assets of stores."""
         self._tenant.delete_assets_of(self._stores(request))
+        return Response(status_code=204)
+
+    async def list_sets(self, request: Request) -> Response:
+        """List the data sets of assets: the sandbox has none."""
+        settings, query = self._tenant.settings, _query(request)
+        self._check_assets(request)
+        url = request.url.path if settings.links == "relative" else self._base_url() + request.url.path
+        found, rest = paging.page_of([], url, query, settings)
+        return _reply({"data": found, **rest}, 200)
+
+    async def delete_sets(self, request: Request) -> Response:
+        """Delete the data sets of assets: the sandbox has none."""
+        self._check_assets(request)
         return Response(status_code=204)
 
     async def token(self, request: Request) -> Response:
@@ -159,6 +169,24 @@ class Endpoints:
     async def me(self, request: Request) -> Response:
         """Say who the token is."""
         return _reply(_user(request).as_json(), 200)
+
+    def _known_stores(self, request: Request) -> list[str] | None:
+        stores = self._stores(request)
+        if stores is not None:
+            known = self._tenant.known_stores(stores)
+            if len(known) < len(set(stores)) and self._tenant.settings.unknown_store == "refused":
+                raise SandboxError(
+                    404, *(f"There is no data store with the id {key}." for key in set(stores) - known)
+                )
+        return stores
+
+    def _check_assets(self, request: Request) -> None:
+        """Refuse unknown data assets as unknown data stores are."""
+        self._known_stores(request)
+        text = unquote(request.path_params["data_asset_ids"])
+        if text != "*" and self._tenant.settings.unknown_store == "refused":
+            for key in text.split(","):
+                self._tenant.get(ASSET, key)
 
     def _stores(self, request: Request) -> list[str] | None:
         text = unquote(request.path_params["data_store_ids"])

@@ -47,6 +47,7 @@ def control_api(sandbox: Controls) -> FastAPI:
     """
     app = FastAPIOffline(
         title="Control of the Qlik Cloud sandbox",
+        description=_description(),
         redoc_url=None,
         redirect_slashes=False,
         dependencies=[Depends(HTTPBearer(auto_error=False, description="the control_token"))],
@@ -127,6 +128,16 @@ def control_api(sandbox: Controls) -> FastAPI:
     _without_body(app, "DELETE", "/tokens", sandbox.revoke_tokens)
     _without_body(app, "POST", "/reset", sandbox.reset)
     return app
+
+
+def _description() -> str:
+    """Return the switches as the page shows them above all else."""
+    switches = [
+        f"| `{name}` | `{field.default!r}` | {field.description} |"
+        for name, field in SandboxSettings.model_fields.items()
+    ]
+    head = ["The switches of `/settings`:", "", "| switch | default | |", "| --- | --- | --- |"]
+    return "\n".join([*head, *switches])
 
 
 def _without_body(app: FastAPI, method: str, path: str, action: Callable[[], None]) -> None:

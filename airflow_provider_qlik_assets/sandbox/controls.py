@@ -106,7 +106,7 @@ class Controls:
     def touch(self, asset_id: str, **fields: Any) -> Document:
         """Change a data asset as another user would: increases ``version`` and ``lastModifiedTime``.
 
-        :param fields: API names; ``None`` unsets.
+        :param fields: API names; ``None`` unsets. ``lastModifiedTime`` is now unless given.
         :return: the stored document.
         """
         return copy.deepcopy(self._tenant.touch(ASSET, asset_id, fields))

@@ -178,6 +178,8 @@ def _names(model: type[BaseModel]) -> tuple[str, ...]:
     return tuple(field.alias or name for name, field in model.model_fields.items())
 
 
+#: What people write, and may leave empty.
+TEXTS = ("name", "description", "technicalDescription")
 #: Set by the tenant alone.
 READ_ONLY_FIELDS = frozenset(_names(_ReadOnly))
 ASSET_FIELDS = _names(ChangedDataAsset)

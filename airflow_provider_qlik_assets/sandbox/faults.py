@@ -20,6 +20,7 @@ Kind = Literal[
     "drip",
     "oversize",
     "redirect",
+    "echo",
     "revoke_token",
 ]
 
@@ -31,7 +32,8 @@ class Fault(BaseModel):
     own mistake. The kinds:
 
     ======================  =============================================================================
-    ``status``              answer ``status`` with ``headers`` and ``body`` (default: an error body)
+    ``status``              answer ``status``, such as a 3xx without ``Location``, with ``headers`` and
+                            ``body`` (default: an error body)
     ``delay``               wait ``seconds``, then answer as usual
     ``drop``, ``reset``     close (FIN) or reset (RST) the connection, no byte of an answer sent
     ``truncate``            promise the whole body, send half of it, close
@@ -40,6 +42,7 @@ class Fault(BaseModel):
     ``drip``                the right answer, its head or body (``part``) byte by byte, every ``seconds``
     ``oversize``            answer ``status`` 200 with a JSON string of ``size`` bytes
     ``redirect``            answer ``status`` (default 302) with ``location``
+    ``echo``                answer ``status`` (default 400) with an error body that repeats the request's body
     ``revoke_token``        answer 401 and make the bearer token or API key invalid
     ======================  =============================================================================
 

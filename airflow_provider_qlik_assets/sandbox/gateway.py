@@ -1,12 +1,13 @@
 """The gate before the API: journal, authentication, rate limits, permission and faults."""
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qsl
 
 from airflow_provider_qlik_assets.sandbox.errors import SandboxError
-from airflow_provider_qlik_assets.sandbox.exchange import Exchange, Reply, dumps
+from airflow_provider_qlik_assets.sandbox.exchange import JSON, Exchange, Reply, dumps
 from airflow_provider_qlik_assets.sandbox.faults import Fault, Faults
 from airflow_provider_qlik_assets.sandbox.journal import Journal, JournalEntry, without_secrets
 from airflow_provider_qlik_assets.sandbox.tenant import Tenant
@@ -30,6 +31,7 @@ class Gateway:
         self._tenant = tenant
         self._journal = journal
         self._faults = faults
+        self._errors = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -75,12 +77,25 @@ class Gateway:
                 entry.fault = fault.kind
                 answer = await self._fail(fault, entry, scope, receive)
         if answer is not None:
+            self._add_meta(answer, scope["path"])
             # Before sending, so that a client that has the answer finds it in the journal.
             entry.status = answer.status
             await send(
                 {"type": "http.response.start", "status": answer.status, "headers": answer.raw_headers()}
             )
             await send({"type": "http.response.body", "body": answer.body if answer.has_body else b""})
+
+    def _add_meta(self, answer: Reply, path: str) -> None:
+        """Let the entries of an error body carry what no document describes, as often as the switch says."""
+        setting = self._tenant.settings.meta_in_errors
+        if answer.status < 400 or answer.headers.get("content-type") != JSON or setting == "never":
+            return
+        self._errors += 1
+        body = json.loads(answer.body or b"null")
+        if (setting == "always" or self._errors % 2 == 0) and isinstance(body, dict):
+            for entry in body.get("errors", ()):
+                entry["meta"] = {"path": path, "attempts": [{"node": self._errors, "retryable": False}]}
+            answer.body = dumps(body)
 
     def _admit(self, entry: JournalEntry, exchange: Exchange) -> None:
         tenant = self._tenant
@@ -151,6 +166,8 @@ class Gateway:
             case "content_type":
                 answer.headers["content-type"] = fault.content_type
                 return answer
+            case "echo":
+                return Reply.error(fault.status or 400, f"Not accepted: {scope['sandbox.exchange'].raw!r}")
             case "revoke_token":
                 exchange: Exchange = scope["sandbox.exchange"]
                 with self._tenant.lock:

@@ -93,6 +93,12 @@ class DataAssetPage(_Page):
     data: list[DataAsset]
 
 
+class DataSetPage(_Page):
+    """A page of data sets, which the sandbox has none of."""
+
+    data: list[dict[str, Any]] = Field(max_length=0)
+
+
 class DataStorePage(_Page):
     """A page of data stores."""
 
@@ -126,6 +132,7 @@ class Error(BaseModel):
     title: str
     detail: str | None = None
     status: str
+    meta: dict[str, Any] | None = None
 
 
 class Errors(_Reply):

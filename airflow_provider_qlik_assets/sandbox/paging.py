@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from airflow_provider_qlik_assets.sandbox.documents import Document
+from airflow_provider_qlik_assets.sandbox.documents import TEXTS, Document
 from airflow_provider_qlik_assets.sandbox.errors import SandboxError
 from airflow_provider_qlik_assets.sandbox.settings import SandboxSettings
 
@@ -49,6 +49,12 @@ def shown(
         result = dict(document)
     else:
         result = {name: document[name] for name in projection if name in document}
+    if settings.unset_fields == "empty text":
+        result.update(
+            (name, "")
+            for name in TEXTS
+            if name not in document and (projection is None or name in projection)
+        )
     if settings.undocumented_field:
         name, value = _UNDOCUMENTED
         result[name] = value
@@ -65,6 +71,8 @@ def sort_fields(text: str | None, fields: Sequence[str], settings: SandboxSettin
     if settings.sort_refused:
         raise SandboxError(400, "sort: is not supported")
     asked = tuple(text.split(","))
+    if len(asked) > 1 and not settings.sort_by_two:
+        raise SandboxError(400, "sort: only one field is supported")
     wrong = [name for name in asked if name.removeprefix("-") not in set(fields) - UNSORTABLE]
     if wrong:
         raise SandboxError(400, *(f"sort: {name!r} is no field to sort by" for name in wrong))

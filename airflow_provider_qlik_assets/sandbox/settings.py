@@ -19,7 +19,9 @@ class SandboxSettings(BaseModel):
     tier1_limit: int = Field(5000, ge=1, description="Reads per user and window.")
     tier2_limit: int = Field(500, ge=1, description="Writes and token requests per user and window.")
     window_seconds: float = Field(300.0, gt=0, description="Length of the window before time_factor.")
-    window: Literal["rolling", "fixed"] = "rolling"
+    window: Literal["rolling", "fixed"] = Field(
+        "rolling", description="Whether the limits count the last seconds, or start anew with each window."
+    )
     tenant_users: int | None = Field(
         None, ge=1, description="Also limit the whole tenant to user limit x this x 0.5; None: no such limit."
     )
@@ -38,7 +40,9 @@ class SandboxSettings(BaseModel):
         "refused",
         description="A second asset with the same (dataStoreInfo.id, technicalName): 409 or created.",
     )
-    unknown_request_fields: Literal["refused", "ignored"] = "refused"
+    unknown_request_fields: Literal["refused", "ignored"] = Field(
+        "refused", description="A field in a request body that no document names: 400, or left out."
+    )
     patch_answers_204: bool = Field(False, description="PATCH answers 204 without body, not 200 with it.")
     failed_test_status: ConflictStatus = Field(409, description="Status of a PATCH whose test fails.")
     stale_version_status: ConflictStatus = Field(409, description="Status of a PUT with another version.")
@@ -59,17 +63,38 @@ class SandboxSettings(BaseModel):
     unknown_store: Literal["refused", "empty"] = Field(
         "refused", description="Listing the assets of an unknown store: 404 or an empty page."
     )
-    unknown_projection: Literal["refused", "ignored"] = "refused"
-    id_in_projections: Literal["always", "when_asked"] = "when_asked"
-    links: Literal["absolute", "relative"] = "absolute"
+    unknown_projection: Literal["refused", "ignored"] = Field(
+        "refused", description="A projection that is no field: 400, or left out."
+    )
+    id_in_projections: Literal["always", "when_asked"] = Field(
+        "when_asked", description="Whether a reply holds the id even if the projections do not name it."
+    )
+    links: Literal["absolute", "relative"] = Field(
+        "absolute", description="Whether the links of a page begin with the address of the tenant."
+    )
     missing_link: Literal["absent", "empty", "null"] = Field(
         "absent", description="How a page says that there is no next or previous page."
     )
     sort_refused: bool = Field(False, description="400 for any sort.")
     sort_ignored: bool = Field(False, description="Any sort that makes sense leaves the order as it is.")
+    sort_by_two: bool = Field(True, description="Whether a sort may name several fields, or gets a 400.")
+    unstable_ties: bool = Field(
+        False, description="What a sort leaves open comes in another order with each request."
+    )
     all_stores_refused: bool = Field(False, description="403 for the store list '*'.")
 
-    unset_fields: Literal["absent", "null"] = "absent"
+    first_version: int = Field(
+        1, ge=0, description="Version of a new document; Qlik Cloud has been seen to begin with 0."
+    )
+    unset_fields: Literal["absent", "null", "empty text"] = Field(
+        "absent",
+        description="How a reply shows a field that is not set: not at all, as null, or, if it is a text, as "
+        "empty text; other fields are then absent.",
+    )
+    meta_in_errors: Literal["never", "sometimes", "always"] = Field(
+        "sometimes",
+        description="Whether the entries of an error body carry `meta`; sometimes: every second body.",
+    )
     undocumented_field: bool = Field(True, description="Replies carry a field that no document names.")
 
     @property

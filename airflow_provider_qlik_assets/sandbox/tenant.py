@@ -1,6 +1,7 @@
 """The tenant's data stores and data assets, in memory."""
 
 import copy
+import random
 import threading
 import time
 import uuid
@@ -54,6 +55,7 @@ class Tenant:
         self._documents: dict[Kind, dict[str, Document]] = {ASSET: {}, STORE: {}}
         self._names: dict[tuple[str, str], set[str]] = {}
         self._sorted: dict[tuple[Any, ...], list[Document]] = {}
+        self._random = random.Random(0)  # noqa: S311 - an order, not a secret
 
     def clear(self) -> None:
         """Forget everything but the switches, the API keys and the OAuth client."""
@@ -133,7 +135,14 @@ class Tenant:
             old = self.get(kind, key)
             nulls = self.settings.unset_fields == "null" or self.settings.replace_unset == "allowed"
             before = {**dict.fromkeys(kind.fields), **old} if nulls else old
-            after = patched(before, body, self.settings)
+            empty = self.settings.unset_fields == "empty text"
+            texts = {name: "" for name in documents.TEXTS if empty and name not in old}
+            before = {**before, **texts}
+            after = {
+                name: value
+                for name, value in patched(before, body, self.settings).items()
+                if value != "" or name not in texts
+            }
             for name in ("id", "version", *sorted(documents.READ_ONLY_FIELDS)):
                 if after.get(name) != before.get(name):
                     raise SandboxError(400, f"{name}: is read-only")
@@ -143,12 +152,14 @@ class Tenant:
     def touch(self, kind: Kind, key: str, fields: Document) -> Document:
         """Change fields as another user would: with a new version, whatever the switches say.
 
-        :param fields: new values; ``None`` unsets.
+        :param fields: new values; ``None`` unsets. ``lastModifiedTime`` is now unless given.
         """
+        modified = fields.get("lastModifiedTime")
+        own = {} if modified is None else {"lastModifiedTime": documents.normal_instant(modified)}
         with self.lock:
             old = self.get(kind, key)
             written = documents.written_fields(documents.check(kind.changed, {**old, **fields}))
-            return self._place(kind, key, written, "user-somebody-else", old=old, unique=False)
+            return self._place(kind, key, written, "user-somebody-else", old=old, unique=False, own=own)
 
     def delete(self, kind: Kind, body: Any) -> None:
         """Delete documents by id, all or none.
@@ -195,9 +206,14 @@ class Tenant:
         of the ids: unrelated to creation, as "unspecified" allows.
 
         :param stores: for assets, the ids of their stores; ``None`` means all.
-        :param sort: field names, a leading ``-`` means descending; ties are in order of the ids.
+        :param sort: field names, a leading ``-`` means descending; ties are in order of the ids, unless the
+            switch says otherwise.
         """
         key = (kind, None if stores is None else frozenset(stores), sort)
+        if sort and self.settings.unstable_ties:
+            with self.lock:
+                unsorted = self.listed(kind, stores, ())
+                return _in_order(self._random.sample(unsorted, len(unsorted)), sort)
         with self.lock:
             found = self._sorted.get(key)
             if found is None:
@@ -206,10 +222,7 @@ class Tenant:
                     for document in self._documents[kind].values()
                     if stores is None or store_of(document) in stores
                 ]
-                for field in ("id", *reversed(sort)):
-                    name = field.removeprefix("-")
-                    found.sort(key=partial(_sort_key, name), reverse=field != name)
-                self._sorted[key] = found
+                self._sorted[key] = _in_order(found, (*sort, "id"))
             return found
 
     def _checked(self, model: type[BaseModel], body: Any) -> BaseModel:
@@ -258,7 +271,7 @@ class Tenant:
             "lastModifiedTime": instant,
             **fields,
             "id": key,
-            "version": old["version"] + 1 if old else 1,
+            "version": old["version"] + 1 if old else self.settings.first_version,
             **(own or {}),
         }
         if old is not None:
@@ -287,6 +300,13 @@ def store_of(asset: Document) -> str | None:
     """Return the id of an asset's store."""
     store: str | None = asset.get("dataStoreInfo", {}).get("id")
     return store
+
+
+def _in_order(found: list[Document], sort: Sequence[str]) -> list[Document]:
+    for field in reversed(sort):
+        name = field.removeprefix("-")
+        found.sort(key=partial(_sort_key, name), reverse=field != name)
+    return found
 
 
 def _sort_key(name: str, document: Document) -> tuple[bool, Any]:
