@@ -351,10 +351,13 @@ class QlikCloudClient:
         :mod:`~airflow_provider_qlik_assets.client.paging`).
 
         :param data_store_ids: an id, several ids, or ``"*"`` for all stores.
-        :param projections: API names of the fields to return, ``id`` always among them; ``None`` returns all.
+        :param projections: API names of the fields to return, ``id`` and ``createdTime`` always among them;
+            ``None`` returns all.
         :param sort: API names of fields to sort by, with a leading ``-`` for descending order; ``None`` for
             no particular order.
         """
+        if projections:  # the instant shows whether the tenant keeps to the order
+            projections = [*([projections] if isinstance(projections, str) else projections), "createdTime"]
         read_page = self._page_reader(data_store_ids, projections)
         return listing(read_page, sort=comma_separated("sort", sort) if sort else None)
 

@@ -13,7 +13,7 @@ import pendulum
 
 from airflow_provider_qlik_assets.client.errors import QlikBadRequestError
 from airflow_provider_qlik_assets.client.models import DataAsset
-from airflow_provider_qlik_assets.client.paging import NewsCheck, ReadPage
+from airflow_provider_qlik_assets.client.paging import NewsCheck, Page, ReadPage
 
 # A change may become visible later than its own instant says: it may be committed later, or made by a server
 # whose clock is behind.
@@ -71,6 +71,17 @@ class NotSortedError(Exception):
     """The tenant does not sort the listing."""
 
 
+def _read_in_order(read_page: ReadPage, number: int, orders: list[str]) -> Page:
+    """Read a page in the first order that the tenant does not refuse; forget the others."""
+    while True:
+        try:
+            return read_page(number, orders[0])
+        except QlikBadRequestError as error:
+            del orders[0]
+            if not orders:
+                raise NotSortedError from error
+
+
 def read_newest(
     read_page: ReadPage,
     field: str,
@@ -85,19 +96,19 @@ def read_newest(
     :param field: API name of the field to sort by.
     :param instant_of: returns its value.
     :param since: ``None`` reads all.
-    :raises NotSortedError: the tenant refuses the sort, or ignores it.
+    :raises NotSortedError: the tenant refuses the sort, or ignores it, so that some may be left out.
     """
+    orders = [f"-{field},id", f"-{field}"]  # a tenant may refuse to sort by two fields
     for _ in range(_MOST_READINGS):
         found: dict[str | None, DataAsset] = {}
         check, total, before = NewsCheck(), 0, None
         for number in itertools.count():
-            try:
-                page = check(read_page(number, f"-{field}"))
-            except QlikBadRequestError as error:
-                raise NotSortedError from error
+            page = check(_read_in_order(read_page, number, orders))
             instants = [instant_of(asset) for asset in page.items]
             if page.pages > 1 and not is_newest_first([*([before] if before else []), *instants]):
                 raise NotSortedError
+            if len(orders) == 1 and before is not None and instants[:1] == [before]:
+                raise NotSortedError  # these two may change places from one page to the next
             found.update((asset.id, asset) for asset in page.items)
             if page.total < total:  # some may have moved to a page that was read already
                 break

@@ -5,12 +5,20 @@ forward then misses the one that moves from the next page to the page just read.
 from the last page to the first, sorted by creation. In that order, data assets only move forward and new ones
 come last, so the reader meets again whatever moves, and misses nothing.
 
+That holds as long as the tenant keeps to that order, so the order of what comes is checked. Data assets that
+were created at the same moment are sorted by id. Where a tenant does not do that, or does not sort at all,
+one that moves between two pages may be missed: the pages are then read again until they show as many data
+assets as the tenant counts. If they never do, a warning says so.
+
 The number of pages that a tenant reports is not trusted: reading ends at the first empty page, and fails if
 page after page shows nothing new.
 """
 
 from __future__ import annotations
 
+import contextlib
+import enum
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -25,8 +33,8 @@ _MOST_READINGS = 10
 _MOST_PAGES_WITHOUT_NEWS = 10
 # Pages of 100 data assets; reading them uses ten minutes of the quota.
 _MOST_PAGES = 10_000
-# An order in which data assets never move back.
-_BY_CREATION = "createdTime"
+# Orders in which data assets never move back; a tenant may refuse to sort by two fields.
+_BY_CREATION = ("createdTime,id", "createdTime")
 
 
 @dataclass(frozen=True)
@@ -54,9 +62,6 @@ ReadPage = Callable[[int, str | None], Page]
 def listing(read_page: ReadPage, *, sort: str | None = None) -> Iterator[DataAsset]:
     """Iterate over the data assets of a listing, each once.
 
-    If the tenant refuses to sort, data assets may move in both directions. All pages are then read again
-    until two readings agree.
-
     :param read_page: reads a page by its number (from 0), in an order (``None``: unspecified).
     :param sort: order to keep; data assets that move past the reader come last, out of order.
     """
@@ -69,17 +74,94 @@ def listing(read_page: ReadPage, *, sort: str | None = None) -> Iterator[DataAss
         if totals == {len(seen)}:
             return
     order, first = _first_page(read_page)
-    found_before = None
+    readings: list[_Reading] = []
     for _ in range(_MOST_READINGS):
-        found: set[str | None] = set()
+        reading = _Reading(is_sorted=order is not None)
         for page in _backward(read_page, order, first):
-            found.update(asset.id for asset in page.items)
+            reading.add(page)
             yield from _unseen(page, seen)
-        if order is not None or first.last <= 0 or found == found_before:
+        readings.append(reading)
+        if _are_complete(readings):
             return
-        found_before, first = found, read_page(0, order)
+        if _agree(readings):
+            break
+        first = read_page(0, order)
     logger.warning(
-        "The listing kept changing and the tenant does not sort it: some data assets may be missing."
+        "The listing of data assets did not become consistent (the tenant counts %d, and %d were found): some "
+        "data assets may be missing.",
+        max(readings[-1].totals), len(readings[-1].found),
+    )  # fmt: skip
+
+
+class _Order(enum.Enum):
+    """How far the data assets of a reading are in order of their creation."""
+
+    NONE = 0
+    UP_TO_TIES = 1
+    COMPLETE = 2
+
+
+class _Reading:
+    """What one reading of all pages, from the last to the first, has shown.
+
+    :param is_sorted: whether the tenant was asked to sort, and did not refuse.
+    """
+
+    def __init__(self, *, is_sorted: bool) -> None:
+        self.found: set[str | None] = set()
+        self.totals: set[int] = set()
+        self.order = _Order.COMPLETE if is_sorted else _Order.NONE
+        self._later: list[DataAsset] = []  # the page that was read before
+        self._total = 0
+        self._pages = 0
+
+    def add(self, page: Page) -> None:
+        """Take a page into account."""
+        self.found.update(asset.id for asset in page.items)
+        self.totals.add(page.total)
+        # The first page is read at the beginning and at the end, so it has no later one at the beginning.
+        later = [] if not self._pages or page.total < self._total else self._later[:1]
+        self.order = min(self.order, _order_of([*page.items, *later]), key=lambda order: order.value)
+        self._later = page.items if self._pages else []
+        self._total = page.total
+        self._pages += 1
+
+    @property
+    def is_still(self) -> bool:
+        """Whether the tenant counted as many at the end as at the beginning."""
+        return len(self.totals) == 1
+
+    @property
+    def is_single(self) -> bool:
+        """Whether all was on one page, which nothing can leave unseen."""
+        return self._pages == 1
+
+
+def _order_of(assets: list[DataAsset]) -> _Order:
+    keys = [(asset.created_time, asset.id or "") for asset in assets if asset.created_time is not None]
+    pairs = list(itertools.pairwise(keys))
+    if len(keys) < len(assets) or any(one[0] > other[0] for one, other in pairs):
+        return _Order.NONE
+    return _Order.COMPLETE if all(one < other for one, other in pairs) else _Order.UP_TO_TIES
+
+
+def _are_complete(readings: list[_Reading]) -> bool:
+    """Return whether nothing that existed during all readings is missing in them."""
+    last = readings[-1]
+    if last.order is _Order.COMPLETE:
+        return len(last.found) >= min(last.totals)
+    if last.order is _Order.NONE and not (_agree(readings) or last.is_single):
+        return False
+    # As long as their number stays the same, they are taken to be the same ones.
+    same = list(itertools.takewhile(lambda reading: reading.totals == last.totals, reversed(readings)))
+    return {len(set().union(*(reading.found for reading in same)))} == last.totals
+
+
+def _agree(readings: list[_Reading]) -> bool:
+    """Return whether the last two readings have shown the same, with nothing changing in between."""
+    last, *before = readings[::-1]
+    return (
+        bool(before) and last.found == before[0].found and last.totals == before[0].totals and last.is_still
     )
 
 
@@ -95,10 +177,10 @@ def _forward(read_page: ReadPage, order: str) -> Iterator[Page]:
 
 
 def _first_page(read_page: ReadPage) -> tuple[str | None, Page]:
-    try:
-        return _BY_CREATION, read_page(0, _BY_CREATION)
-    except QlikBadRequestError:
-        return None, read_page(0, None)
+    for order in _BY_CREATION:
+        with contextlib.suppress(QlikBadRequestError):
+            return order, read_page(0, order)
+    return None, read_page(0, None)
 
 
 def _backward(read_page: ReadPage, order: str | None, first: Page) -> Iterator[Page]:

@@ -2,8 +2,10 @@
 
 The listing of data assets, the last modified first, shows on its first page what has changed since it was
 last read. A :class:`ChangeFeed` therefore reads page by page until a page contains nothing new. It also reads
-each data asset once that is new to the feed. If a tenant refuses that listing or does not sort it, the feed
-lists the data stores in question or reads single data assets, whichever takes fewer requests.
+each data asset once that is new to the feed. What was modified at the same moment may change places while the
+pages are read, so they are read again if they show a data asset twice. If a tenant refuses that listing or
+does not sort it, the feed lists the data stores in question or reads single data assets, whichever takes
+fewer requests.
 
 Deletions only show in the total of such a listing. When the total is smaller than expected, and once an hour
 in any case, everything of interest is read again.
@@ -15,7 +17,9 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import pendulum
 
 from airflow_provider_qlik_assets.client.errors import (
     QlikApiError,
@@ -35,6 +39,9 @@ logger = get_logger(__name__)
 
 ALL_STORES = "*"
 _OLDEST_FIRST, _NEWEST_FIRST = "lastModifiedTime", "-lastModifiedTime"
+# Data assets modified at the same moment in an order of their own, or in any.
+_WITH_TIES, _WITHOUT_TIES = [_NEWEST_FIRST], [_NEWEST_FIRST, "id"]
+_MOST_READINGS = 3
 _REFUSALS = (QlikBadRequestError, QlikPermissionError, QlikNotFoundError)
 _SECONDS_BETWEEN_CHECKS = 3600.0
 _POLLS_BETWEEN_CHECKS = 10
@@ -73,6 +80,19 @@ class Snapshot:
     stores: frozenset[str] = frozenset()
 
 
+class _News(NamedTuple):
+    """What one reading of the listing has shown.
+
+    :param places: the id in each place above the watermark.
+    :param newest: the latest modification.
+    :param stood_still: whether nothing was deleted meanwhile.
+    """
+
+    places: list[str]
+    newest: pendulum.DateTime | None
+    stood_still: bool
+
+
 class ChangeFeed:
     """Follow the changes of data assets. Only one thread at a time may use it.
 
@@ -85,7 +105,7 @@ class ChangeFeed:
         self._errors: dict[str, QlikApiError] = {}
         self._followed: set[str] = set()  # ids that the listing keeps up to date
         self._complete: set[str] = set()  # stores all of whose data assets are followed
-        self._refused: dict[str, QlikApiError | None] = {}  # "*", "stores" and "sort"
+        self._refused: dict[str, QlikApiError | None] = {}  # "*", "stores", "sort" and "sort by two"
         self._told: set[str] = set()
         self._listed: Stores | None = None
         self._pages = 1
@@ -139,6 +159,9 @@ class ChangeFeed:
     def _find_out_what_is_refused(
         self, client: QlikCloudClient, stores: Stores, refusal: QlikApiError
     ) -> None:
+        if isinstance(refusal, QlikBadRequestError) and "sort by two" not in self._refused:
+            self._refused["sort by two"] = refusal
+            return
         if isinstance(refusal, QlikBadRequestError):
             try:
                 self._pages = client.read_page(stores, projections=STATE_FIELDS).pages
@@ -158,22 +181,45 @@ class ChangeFeed:
 
     def _refuse(self, what: str, why: str, error: QlikApiError | None = None) -> None:
         self._refused[what] = error
+        self._tell(what, why)
+
+    def _tell(self, what: str, why: str) -> None:
         if what not in self._told:
             self._told.add(what)
             logger.warning("%s. Changes are still found, but with more requests.", why)
 
     def _read_news(self, client: QlikCloudClient, interest: Interest, stores: Stores) -> bool:
         """Read pages until one holds nothing new; return whether the tenant sorts them."""
-        began, mark = self._clock(), self._watermark
+        began = self._clock()
+        readings: list[_News] = []
+        found: set[str] = set()
+        while len(readings) < _MOST_READINGS and (not readings or len(found) < len(readings[-1].places)):
+            news = self._read_pages(client, interest, stores)
+            if news is None:
+                self._refuse("sort", "The tenant ignores the `sort` parameter")
+                return False
+            found.update(news.places)
+            readings.append(news)
+        if len(found) < len(readings[-1].places):
+            self._tell("ties", "The tenant shows data assets modified at the same moment in changing order")
+            self._followed.clear()  # reads them all in another way
+            self._complete.clear()
+        if readings[-1].stood_still:
+            self._watermark.advance(readings[0].newest, began, self._clock())
+        return True
+
+    def _read_pages(self, client: QlikCloudClient, interest: Interest, stores: Stores) -> _News | None:
+        """Read pages until one holds nothing new; return ``None`` if the tenant does not sort them."""
+        mark, places = self._watermark, list[str]()
         newest, total, stood_still = mark.newest, 0, True
         check = NewsCheck()
+        order = _WITH_TIES if "sort by two" in self._refused else _WITHOUT_TIES
         for number in itertools.count():
-            page = check(client.read_page(stores, number, projections=STATE_FIELDS, sort=[_NEWEST_FIRST]))
+            page = check(client.read_page(stores, number, projections=STATE_FIELDS, sort=order))
             states = [AssetState.of(asset) for asset in page.items]
             self._pages = page.pages
             if not self._is_sorted(client, stores, states):
-                self._refuse("sort", "The tenant ignores the `sort` parameter")
-                return False
+                return None
             if number == 0 and states:
                 newest = max(filter(None, (states[0].modified, newest)))
             # A deletion moves others to a page that was already read; the next poll then reads everything
@@ -185,17 +231,16 @@ class ChangeFeed:
             if self._expected_total is not None:
                 self._expected_total += sum(self._is_created(state) for state in states)
             self._take(states)
+            places += [state.id for state in states if mark.is_above(state.modified)]
             if not goes_on:
                 break
             if not interest.stores and number >= len(interest.ids):
                 # So much has changed that reading only what is of interest takes fewer requests.
                 self._followed.clear()
                 break
-        if stood_still:
-            mark.advance(newest, began, self._clock())
         self._suspects_deletions |= self._expected_total is not None and total < self._expected_total
         self._expected_total = total
-        return True
+        return _News(places, newest, stood_still)
 
     def _is_sorted(self, client: QlikCloudClient, stores: Stores, states: list[AssetState]) -> bool:
         """Return whether states are in order because of the sort, and not by chance.

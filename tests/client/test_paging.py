@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import pendulum
 import pytest
 
 from airflow_provider_qlik_assets.client import (
@@ -21,6 +22,7 @@ from airflow_provider_qlik_assets.client.paging import Page, listing
 from airflow_provider_qlik_assets.sandbox import Sandbox
 
 SIZE = 10
+BEGAN = pendulum.datetime(2026, 1, 1)
 
 
 class Catalog:
@@ -43,8 +45,12 @@ class Catalog:
             random.Random(7).shuffle(found)  # the order is unspecified, but does not change on its own
         if order and order.startswith("-"):
             found.reverse()
-        items = [DataAsset(id=str(each)) for each in found[number * SIZE : (number + 1) * SIZE]]
+        items = [self.asset(each) for each in found[number * SIZE : (number + 1) * SIZE]]
         return Page(items, pages=-(-len(found) // SIZE), total=len(found))
+
+    @staticmethod
+    def asset(number: int) -> DataAsset:
+        return DataAsset(id=str(number), created_time=BEGAN.add(seconds=number))
 
     def listed(self, sort: str | None = None) -> list[int]:
         return [int(asset.id or "") for asset in listing(self.read_page, sort=sort)]

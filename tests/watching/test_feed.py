@@ -149,7 +149,7 @@ def between_pages(client: QlikCloudClient, after_page: int, action: Callable[[],
 
     def read(data_store_ids: Any = (), number: int = 0, **options: Any) -> Page:
         page = read_page(data_store_ids, number, **options)
-        if number == after_page and not done and options.get("sort") == ["-lastModifiedTime"]:
+        if number == after_page and not done and "-lastModifiedTime" in options.get("sort", ()):
             done.append(action())
         return page
 
