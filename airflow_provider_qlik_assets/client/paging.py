@@ -87,8 +87,8 @@ def listing(read_page: ReadPage, *, sort: str | None = None) -> Iterator[DataAss
             break
         first = read_page(0, order)
     logger.warning(
-        "The listing of data assets did not become consistent (the tenant counts %d, and %d were found): some "
-        "data assets may be missing.",
+        "The listing of data assets did not become consistent (the tenant counts %d, and %d were found): "
+        "some data assets may be missing.",
         max(readings[-1].totals), len(readings[-1].found),
     )  # fmt: skip
 

@@ -146,7 +146,7 @@ def on_the_wire(answer: Answer) -> bytes:
     version, head, fields, body = answer
     fields = [*fields, ("Content-Length", str(len(body)))] if len(fields) % 3 else fields
     lines = [f"{version} {head}", *(f"{name}: {value}" for name, value in fields), "", ""]
-    return "\r\n".join(lines).encode("latin-1") + body
+    return "\r\n".join(lines).encode("utf-8", "replace") + body
 
 
 class Answering:
