@@ -27,7 +27,8 @@ _LARGEST_ANSWER_BYTES = 8 * 1024 * 1024
 _LARGEST_ERROR_BYTES = 64 * 1024
 _MOST_ERRORS = 10
 _CHUNK_BYTES = 64 * 1024
-_ERROR_KEYS = ("code", "title", "detail")
+_ERROR_KEYS = ("code", "title", "detail", "status")
+_LONGEST_META = 4000
 # The parts that may be shown of an answer that may contain a secret.
 _CODE = re.compile(r"[A-Za-z]{2,20}-[0-9]{1,5}|[a-z]{2,20}(_[a-z]{2,20}){1,3}")
 _TRACE_ID = re.compile(r"[0-9a-f-]{16,36}")
@@ -201,7 +202,10 @@ def _parse_error_body(content: bytes, quote: Quote) -> tuple[list[ErrorDetail], 
     try:
         document = parse_json(content)
         errors = [
-            ErrorDetail(*(hide_secrets(str(entry.get(key) or "")) for key in _ERROR_KEYS))
+            ErrorDetail(
+                *(hide_secrets(str(entry.get(key) or "")) for key in _ERROR_KEYS),
+                _shown_meta(entry.get("meta")),
+            )
             for entry in itertools.islice(document.get("errors") or [], _MOST_ERRORS)
         ]
         trace_id = document.get("traceId")
@@ -215,6 +219,15 @@ def _parse_error_body(content: bytes, quote: Quote) -> tuple[list[ErrorDetail], 
         text = quote(content.decode("utf-8", "replace"), 120)
         errors = [ErrorDetail(detail=f"the answer is not JSON from Qlik Cloud: {text!r}")] if text else []
         return errors, None, not text
+
+
+def _shown_meta(meta: Any) -> Any:
+    """Return the JSON value of ``meta`` without secrets; ``None`` if it is too long."""
+    text = json.dumps(meta)
+    try:
+        return json.loads(hide_secrets(text)) if len(text) <= _LONGEST_META else None
+    except ValueError:  # a secret that contains a quotation mark
+        return None
 
 
 def _unexpected(

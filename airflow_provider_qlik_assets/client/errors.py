@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Self
 
@@ -110,11 +110,16 @@ class ErrorDetail:
     :param code: Qlik's code, such as ``HTTP-429``.
     :param title: short description.
     :param detail: longer description, may be empty.
+    :param status: HTTP status as text, may be empty.
+    :param meta: what else Qlik says, in no documented form; ``None`` if it says nothing or more than fits. No
+        message shows it.
     """
 
     code: str = ""
     title: str = ""
     detail: str = ""
+    status: str = ""
+    meta: Any = field(default=None, hash=False)
 
     def __str__(self) -> str:
         return self.describe()

@@ -65,6 +65,7 @@ class Gateway:
         exchange = Exchange(await _read(receive), headers.get("content-type", ""), authorization)
         entry.body = without_secrets(exchange.body, hidden)
         scope["sandbox.exchange"] = exchange
+        fault: Fault | None = None
         try:
             self._admit(entry, exchange)
         except SandboxError as refused:
@@ -77,7 +78,8 @@ class Gateway:
                 entry.fault = fault.kind
                 answer = await self._fail(fault, entry, scope, receive)
         if answer is not None:
-            self._add_meta(answer, scope["path"])
+            if fault is None or fault.body is None:
+                self._add_meta(answer, path)
             # Before sending, so that a client that has the answer finds it in the journal.
             entry.status = answer.status
             await send(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 from typing import Any
 
@@ -76,7 +77,7 @@ def test_a_status_has_its_class_and_its_message(
     url = f"{sandbox.url}/api/v1/data-assets/a1"
     assert type(error) is kind
     assert (error.method, error.url, error.http_status) == ("GET", url, status)
-    assert error.errors == (ErrorDetail("DA-7", "Refused", "Because."),)
+    assert error.errors == (ErrorDetail("DA-7", "Refused", "Because.", str(status)),)
     assert error.trace_id == "t-1"
     assert str(error) == (
         f"GET {url} answered {phrase}: DA-7 Refused: Because. {kind.next_step} (Qlik trace id t-1)"
@@ -146,6 +147,39 @@ def test_error_bodies_of_any_shape_are_shown(
     sandbox: Sandbox, client: QlikCloudClient, body: Any, shown: str
 ) -> None:
     assert shown in str(answered(sandbox, client, status=500, body=body))
+
+
+def test_status_and_meta_of_an_entry_are_kept_and_not_shown(
+    sandbox: Sandbox, client: QlikCloudClient
+) -> None:
+    meta = {"argument": "tags", "more": [1, None, {"deep": "odd \u2028"}]}
+    entry = {**ENTRY, "status": "400", "meta": meta}
+    error = answered(
+        sandbox, client, status=400, body={"errors": [entry, {"code": "D", "status": 400}, ENTRY]}
+    )
+
+    assert [(detail.status, detail.meta) for detail in error.errors] == [
+        ("400", meta),
+        ("400", None),
+        ("", None),
+    ]
+    assert "argument" not in str(error)
+    assert pickle.loads(pickle.dumps(error)).errors == error.errors
+    assert len({*error.errors}) == 3
+
+
+@pytest.mark.parametrize("meta", [{"key": "KEY"}, {"KEY": 1}, "KEY", ["a", {"b": "Bearer KEY"}]])
+def test_meta_repeats_no_secret(sandbox: Sandbox, client: QlikCloudClient, meta: Any) -> None:
+    body = json.dumps({"errors": [{**ENTRY, "meta": meta}]}).replace("KEY", sandbox.api_key)
+    error = answered(sandbox, client, status=400, body=json.loads(body))
+
+    assert error.errors[0].meta == json.loads(json.dumps(meta).replace("KEY", "***"))
+
+
+def test_meta_that_is_too_long_is_left_out(sandbox: Sandbox, client: QlikCloudClient) -> None:
+    error = answered(sandbox, client, status=400, body={"errors": [{**ENTRY, "meta": {"a": "x" * 5000}}]})
+
+    assert error.errors == (ErrorDetail("C", "T"),)
 
 
 HUGE = "x" * 1_000_000
