@@ -303,7 +303,7 @@ class Creations:
             try:
                 return read_newest(
                     lambda number, order: self._client.read_page(
-                        self._store_id, number, sort=[order] if order else None
+                        self._store_id, number, sort=order.split(",") if order else None
                     ),
                     "createdTime",
                     attrgetter("created_time"),
