@@ -19,12 +19,13 @@ from pydantic.alias_generators import to_camel
 
 from airflow_provider_qlik_assets.client.auth import TOKEN_PATH, Authenticator, Credentials
 from airflow_provider_qlik_assets.client.base_url import parse_base_url
-from airflow_provider_qlik_assets.client.content import is_as_sent
+from airflow_provider_qlik_assets.client.content import is_as_sent, required_body
 from airflow_provider_qlik_assets.client.documents import (
     parse_asset,
     parse_page,
     parse_user,
     parse_written,
+    written_parser,
 )
 from airflow_provider_qlik_assets.client.errors import (
     QlikApiError,
@@ -210,7 +211,7 @@ class QlikCloudClient:
         :raises QlikConflictError: if the tenant already has such a data asset.
         :raises QlikCloudError: see :mod:`~airflow_provider_qlik_assets.client.errors`.
         """
-        body = _required(DataAsset.parse(asset), "technicalName", "appType")
+        body = required_body(DataAsset.parse(asset), "technicalName", "appType")
         if "id" in body or "version" in body:
             raise QlikValidationError(
                 "A new data asset must not have an 'id' or a 'version': Qlik Cloud sets them."
@@ -246,13 +247,13 @@ class QlikCloudClient:
         :raises QlikConflictError: if the data asset has another version by now.
         """
         path = _asset_path(data_asset_id)
-        body = _required(DataAsset.parse(asset), "technicalName", "appType", "version")
+        body = required_body(DataAsset.parse(asset), "technicalName", "appType", "version")
         if body.setdefault("id", data_asset_id) != data_asset_id:
             raise QlikValidationError(
                 f"The 'id' in the data asset must be {data_asset_id!r} or left out, not {body['id']!r}."
             )
         try:
-            answer = self._send("PUT", path, body=body, parse=_written(path, data_asset_id))
+            answer = self._send("PUT", path, body=body, parse=written_parser(path, data_asset_id))
         except _REFUSED as refused:
             current = self._after_own_change(refused, data_asset_id)
             if current is None or not is_as_sent(current, body):
@@ -294,7 +295,7 @@ class QlikCloudClient:
                 path,
                 body=body,
                 safe_to_repeat=is_safe_to_repeat(parsed),
-                parse=_written(path, data_asset_id),
+                parse=written_parser(path, data_asset_id),
             )
         except _REFUSED as refused:
             found = self._after_own_change(refused, data_asset_id)
@@ -306,13 +307,17 @@ class QlikCloudClient:
             return DataAsset.from_json({key: after[key] for key in after if key not in _SET_BY_EACH_WRITE})
         return answer.document or self.get_data_asset(data_asset_id)
 
-    def delete_data_assets(self, data_asset_ids: Iterable[str]) -> None:
+    def delete_data_assets(
+        self, data_asset_ids: Iterable[str], last_look: Callable[[list[str], bool], list[str]] | None = None
+    ) -> None:
         """Delete data assets and everything in them with one request (``DELETE /api/v1/data-assets``).
 
         The hook's method of this name differs: it accepts any number of ids and has guards, see
         :func:`~airflow_provider_qlik_assets.catalog.deletion.delete_data_assets`.
 
         :param data_asset_ids: 1 to 100 different ids; Qlik Cloud accepts no more in one request.
+        :param last_look: called in each attempt after the wait for the rate limit, with the ids and whether
+            an earlier attempt may have deleted them; returns those that are still to be deleted.
         :raises QlikNotFoundError: if the tenant rejected the batch because one of them does not exist.
         """
         ids = list(data_asset_ids)
@@ -320,10 +325,15 @@ class QlikCloudClient:
             check_id(data_asset_id)
         if isinstance(data_asset_ids, str) or not ids or len(ids) > 100 or len(set(ids)) != len(ids):
             raise QlikValidationError("data_asset_ids must be a list of 1 to 100 different ids.")
+
+        def look(repeated: bool) -> Any:
+            left = last_look(ids, repeated) if last_look else ids
+            return {"ids": left} if left else None
+
         try:
-            self._send("DELETE", ASSETS_PATH, body={"ids": ids})
+            self._send("DELETE", ASSETS_PATH, body={"ids": ids}, last_look=last_look and look)
         except QlikNotFoundError as missing:
-            if not missing.repeated:
+            if last_look or not missing.repeated:
                 raise
             # An earlier attempt may have deleted them, and the tenant may then reject the whole batch.
             if left := self.existing_ids(ids):
@@ -441,16 +451,3 @@ class QlikCloudClient:
 
 def _asset_path(data_asset_id: str) -> str:
     return f"{ASSETS_PATH}/{quote(check_id(data_asset_id), safe='')}"
-
-
-def _required(asset: DataAsset, *fields: str) -> dict[str, Any]:
-    body = asset.to_request()
-    missing = [field for field in fields if body.get(field) is None]
-    if missing:
-        raise QlikValidationError(f"The data asset is missing {', '.join(missing)}.")
-    return body
-
-
-def _written(path: str, data_asset_id: str) -> Callable[[Any], DataAsset | None]:
-    """Return a parser for the answer to a write, which may be empty (204)."""
-    return lambda document: None if document is None else parse_written(path, data_asset_id, document)

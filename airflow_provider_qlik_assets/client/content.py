@@ -1,4 +1,4 @@
-"""What a data asset holds: which values count, and whether it is all that a lost write would have left."""
+"""What a data asset holds: what a request needs, which values count, and what a lost write has left."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
+from airflow_provider_qlik_assets.client.errors import QlikValidationError
 from airflow_provider_qlik_assets.client.json_patch import same_json
 from airflow_provider_qlik_assets.client.models import FILLED_IN_FIELDS, SET_BY_QLIK, DataAsset
 
@@ -29,6 +30,19 @@ def is_as_sent(asset: DataAsset, body: Mapping[str, Any]) -> bool:
     """
     ignored = _SET_BY_QLIK | (_FILLED_IN - body.keys())
     return same_json(_content(asset.to_request(), ignored), _content(body, ignored))
+
+
+def required_body(asset: DataAsset, *fields: str) -> dict[str, Any]:
+    """Return the body of a request with a data asset.
+
+    :param fields: API names of the fields that the request must have.
+    :raises QlikValidationError: naming those that are missing.
+    """
+    body = asset.to_request()
+    missing = [field for field in fields if body.get(field) is None]
+    if missing:
+        raise QlikValidationError(f"The data asset is missing {', '.join(missing)}.")
+    return body
 
 
 def _content(body: Mapping[str, Any], ignored: Set[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from airflow_provider_qlik_assets.client.errors import QlikResponseError, QlikValidationError, shorten
@@ -44,6 +45,11 @@ def parse_written(path: str, expected_id: str | None, document: Any) -> DataAsse
             f"{error} The change may have been made: read the data asset before making it again.",
             http_status=error.http_status,
         ) from None
+
+
+def written_parser(path: str, expected_id: str) -> Callable[[Any], DataAsset | None]:
+    """Return :func:`parse_written` for an answer that may be empty (204)."""
+    return lambda document: None if document is None else parse_written(path, expected_id, document)
 
 
 def parse_user(path: str, document: Any) -> dict[str, Any]:

@@ -6,6 +6,8 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -27,7 +29,9 @@ from airflow_provider_qlik_assets.client.auth import Authenticator
 from airflow_provider_qlik_assets.client.connections import AnswerDeadline, DeadlineAdapter
 from airflow_provider_qlik_assets.client.errors import (
     QlikApiError,
+    QlikCloudError,
     QlikResponseError,
+    QlikStoppedError,
     shorten,
 )
 from airflow_provider_qlik_assets.client.log import get_logger
@@ -66,6 +70,9 @@ class Request:
     :param parse: turns the JSON of an answer (``None`` if empty) into a result. If the answer is not what was
         requested, it raises an error and the connection is not reused.
     :param secret_answer: whether the answer may contain a secret, so that no message quotes it.
+    :param last_look: for a request that depends on what was read before: called in each attempt when the
+        request may be sent at once, with whether an earlier attempt may have been carried out. It returns the
+        body to send, or ``None`` to send nothing, for which the answer is a 204 without content.
     """
 
     method: str
@@ -75,6 +82,7 @@ class Request:
     safe_to_repeat: bool = True
     parse: Callable[[Any], Any] = _as_it_is
     secret_answer: bool = False
+    last_look: Callable[[bool], Any] | None = field(default=None, repr=False)
 
     @property
     def tier(self) -> Tier:
@@ -174,9 +182,19 @@ class Transport:
         """
         attempt, waited = 1, 0.0
         repeated = renewed = False
+        unknown: Exception | None = None
         while True:
             try:
-                status, document = self._attempt(request, auth)
+                status, document = self._attempt(request, auth, repeated=repeated)
+            except QlikCloudError as before_sending:
+                # What the last look raises must not hide that an earlier attempt may have been carried out.
+                if (
+                    request.last_look is None
+                    or unknown is None
+                    or isinstance(before_sending, QlikStoppedError)
+                ):
+                    raise
+                raise unknown from before_sending
             except AttemptFailedError as failed:
                 failure, error = failed.failure, failed.error
                 if failure.http_status == 401 and auth and failed.refused and not renewed:
@@ -193,7 +211,8 @@ class Transport:
                     if isinstance(error, QlikApiError):
                         error.repeated = repeated
                     raise error from failed.__cause__
-                repeated |= failure.may_have_been_done
+                if failure.may_have_been_done:
+                    repeated, unknown = True, error
                 waited += wait
                 attempt += not limited
                 logger.warning(
@@ -205,7 +224,7 @@ class Transport:
             else:
                 return Answer(status, document, repeated)
 
-    def _attempt(self, request: Request, auth: Authenticator | None) -> tuple[int, Any]:
+    def _attempt(self, request: Request, auth: Authenticator | None, *, repeated: bool) -> tuple[int, Any]:
         """Make one attempt; follow redirects within the tenant."""
         method, url, params = request.method, self.base_url + request.path, request.params
         not_sent = f"{method} {request.path} was not sent"
@@ -216,7 +235,14 @@ class Transport:
                 requests.Request(method, url, params=params, json=request.body, auth=auth)
             )
             self._stop_flag.check(not_sent)
-            self._limiter.acquire(request.tier)  # the flag ends a wait, too; a grant is not wasted
+            if request.last_look is None:
+                self._limiter.acquire(request.tier)  # the flag ends a wait, too; a grant is not wasted
+            else:
+                body = self._limiter.acquire_for(request.tier, partial(request.last_look, repeated))
+                if body is None:
+                    return HTTPStatus.NO_CONTENT, request.parse(None)
+                self._stop_flag.check(not_sent)
+                prepared.prepare_body(None, None, json=body)
             with AnswerDeadline(sum(self._timeout)) as exchange:
                 response, content = self._exchange(prepared, exchange, f"{method} {shown_url}", quote)
                 if not response.is_redirect:

@@ -16,6 +16,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from airflow_provider_qlik_assets.client.errors import QlikConfigurationError, QlikRateLimitError
 from airflow_provider_qlik_assets.client.log import get_logger
@@ -30,6 +31,9 @@ _USED_SHARE = 0.98
 _WINDOW_STRETCH = 1.01
 # A longer Retry-After is cut: after this time, every window of Qlik Cloud has free requests again.
 _LONGEST_PENALTY_WINDOWS = 2
+_MOST_PREPARATIONS = 5
+
+_T = TypeVar("_T")
 
 
 class Tier(enum.IntEnum):
@@ -109,6 +113,7 @@ class RateLimiter:
         self._sleep = sleep
         user = hashlib.sha256(f"{tenant.lower()}\n{identity}".encode()).hexdigest()[:32]
         self._shared = {tier: (f"{user}-tier{tier:d}", limits.quota(tier)) for tier in Tier}
+        self._window = limits.window
 
     def acquire(self, tier: Tier, *, max_wait: float | None = None) -> float:
         """Wait until a request may be sent; call it right before sending.
@@ -144,6 +149,33 @@ class RateLimiter:
             self._store.leave(key, quota, ticket)
             raise
         raise QlikRateLimitError.not_sent(self._why(tier, decision), decision.delay)
+
+    def acquire_for(self, tier: Tier, prepare: Callable[[], _T]) -> _T:
+        """Wait until a request may be sent, then prepare it; return it while it may still be sent.
+
+        Qlik Cloud counts a request when it arrives, so a grant only lasts as long as the limiter's window is
+        longer than the real one. If preparing takes longer, another grant is needed. Without one at that
+        moment, what was prepared is out of date after the wait, and is prepared again.
+
+        :param tier: tier of the request.
+        :param prepare: called after each wait; ``None`` if there is nothing to send.
+        :return: what was prepared last.
+        :raises QlikRateLimitError: if the waits would take longer than that of the limiter, or if preparing
+            takes too long again and again.
+        """
+        key, quota = self._shared[tier]
+        left = self._max_wait
+        for _ in range(_MOST_PREPARATIONS):
+            left = max(0.0, left - self.acquire(tier, max_wait=left))
+            start = self._clock()
+            prepared = prepare()
+            if prepared is None or self._clock() - start <= quota.window - self._window:
+                return prepared
+            decision = self._store.ask(key, quota, 0, 0.0)
+            if decision.granted:
+                return prepared
+        reason = f"{self._why(tier, decision)}, each grant expired while the request was prepared"
+        raise QlikRateLimitError.not_sent(reason, decision.delay)
 
     def penalize(self, tier: Tier, retry_after: float) -> None:
         """Record a 429: all callers that share the quota wait, and send less for a while.

@@ -250,3 +250,88 @@ def test_short_waits_are_no_news(
         assert used_up.acquire(Tier.TWO) > 0
 
     assert caplog.messages == []
+
+
+# --- what is prepared once a request may be sent ----------------------------------------------------------
+
+
+def preparing(world: World, *seconds: float) -> Any:
+    """Return what takes so long each time, and returns how often it was called."""
+    left = list(seconds)
+
+    def prepare() -> int:
+        world.now += left.pop(0)
+        return len(seconds) - len(left)
+
+    return prepare
+
+
+def test_a_request_is_prepared_after_the_wait(world: World, used_up: RateLimiter) -> None:
+    moments: list[float] = []
+
+    assert used_up.acquire_for(Tier.TWO, lambda: moments.append(world.now) or "prepared") == "prepared"
+
+    assert moments == [1000.0 + 101.0]
+
+
+def test_a_grant_lasts_as_long_as_the_window_is_stretched(world: World) -> None:
+    limiter = world.limiter()
+
+    assert limiter.acquire_for(Tier.TWO, preparing(world, 1.0)) == 1
+    assert limiter.acquire_for(Tier.TWO, preparing(world, 1.0)) == 1
+    assert world.slept == []
+
+
+def test_if_preparing_takes_longer_another_grant_is_taken_at_once(world: World) -> None:
+    limiter = world.limiter()
+
+    assert limiter.acquire_for(Tier.TWO, preparing(world, 1.1)) == 1
+
+    assert world.slept == []
+    assert limiter.wait_for(Tier.TWO) == pytest.approx(101.0 - 1.1)
+
+
+def test_without_another_grant_it_is_prepared_again_after_the_wait(world: World) -> None:
+    limiter = world.limiter()
+    limiter.acquire(Tier.TWO)
+
+    assert limiter.acquire_for(Tier.TWO, preparing(world, 1.1, 0.5)) == 2
+
+    assert sum(world.slept) == pytest.approx(101.0 - 1.1)
+
+
+def test_nothing_to_send_takes_no_other_grant(world: World) -> None:
+    limiter = world.limiter()
+
+    def prepare() -> None:
+        world.now += 5
+
+    assert limiter.acquire_for(Tier.TWO, prepare) is None
+
+    limiter.acquire(Tier.TWO, max_wait=0)
+
+
+def test_what_takes_too_long_each_time_is_given_up(world: World) -> None:
+    limiter = world.limiter(limits=RateLimits(tier2_limit=1, window=100.0))
+
+    with pytest.raises(
+        QlikRateLimitError, match="each grant expired while the request was prepared"
+    ) as raised:
+        limiter.acquire_for(Tier.TWO, preparing(world, *[5.0] * 10))
+
+    assert 0 < (raised.value.retry_after or 0) <= 101
+    assert sum(world.slept) < 5 * 101
+
+
+def test_the_waits_together_are_bounded(world: World) -> None:
+    limiter = world.limiter(limits=RateLimits(tier2_limit=1, window=100.0), max_wait=150)
+
+    with pytest.raises(QlikRateLimitError, match="not allowed"):
+        limiter.acquire_for(Tier.TWO, preparing(world, *[5.0] * 10))
+
+    assert sum(world.slept) < 150
+
+
+def test_an_error_while_preparing_is_raised(world: World) -> None:
+    with pytest.raises(ZeroDivisionError):
+        world.limiter().acquire_for(Tier.TWO, lambda: 1 / 0)
