@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import functools
-import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pendulum
 
-from airflow_provider_qlik_assets.catalog.deletion import delete_listed, deletions
+from airflow_provider_qlik_assets.catalog.deletion import LastLook, delete_listed
 from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.name_pattern import LONGEST_PATTERN, NamePattern
-from airflow_provider_qlik_assets.catalog.results import Result
+from airflow_provider_qlik_assets.catalog.results import Result, ignore_result
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, first_few, shorten
 from airflow_provider_qlik_assets.client.instants import format_instant
 from airflow_provider_qlik_assets.client.log import get_logger
@@ -34,8 +34,6 @@ _PROJECTIONS = (
     "technicalName", "name", "appType", "tags", "ownerId", "dataStoreInfo", "dataFreshness",
     "lastModifiedTime", "version",
 )  # fmt: skip
-_OLDEST_LISTING_SECONDS = 60.0
-_BATCH = 100
 
 
 @dataclass(frozen=True)
@@ -113,10 +111,15 @@ class CleanUpRules:
 
     def __post_init__(self) -> None:
         check_data_stores(self.data_store_ids)
+        check_stale_after(self.stale_after)
         check_undated(self.undated)
         for name in ("app_types", "tags", "owner_ids"):
             check_selector(getattr(self, name), name)
         check_pattern(self.technical_name_pattern)
+        if not isinstance(self.now, datetime) or self.now.tzinfo is None:
+            raise QlikValidationError(
+                f"now must be an instant with a time zone, not {shorten(repr(self.now), 60)}."
+            )
 
     @functools.cached_property
     def _pattern(self) -> NamePattern | None:
@@ -151,59 +154,61 @@ def clean_up_data_assets(
     guards: DeletionGuards,
     *,
     dry_run: bool = False,
-    clock: Callable[[], float] = time.monotonic,
-) -> Iterator[CleanUpResult]:
+    on_result: Callable[[CleanUpResult], None] = ignore_result,
+) -> list[CleanUpResult]:
     """Delete the stale data assets of some data stores, the stalest first.
 
-    The data stores are listed completely, and listed again right before the first deletion. Only what is
-    selected both times is deleted: a data asset that was refreshed or re-tagged in the meantime survives. If
-    deleting takes long, they are listed again in between.
+    The data stores are listed completely. Right before each deletion, after its wait for the quota, what it
+    would delete is read again. Only what is still selected is deleted: a data asset that was refreshed or
+    re-tagged in the meantime survives.
 
     :param rules: which data assets to select.
     :param guards: which of them must survive, and how many may be deleted at most; fractions are of all data
         assets of the data stores.
     :param dry_run: only return what would be done, after one listing.
-    :param clock: seconds on a monotonic clock.
+    :param on_result: called with each result as soon as it is known.
     :return: ``deleted``, ``missing`` for what was deleted in the meantime, and ``skipped`` for what is no
         longer selected because it was changed in the meantime; in the order of completion.
     :raises QlikValidationError: if the guards forbid the deletion; nothing was deleted.
     :raises QlikNotFoundError: if one of the data stores does not exist.
     """
-    first = _look(client, rules, guards, _PROJECTIONS)
-    logger.info("%s", first)
-    guards.check(len(first.selected), len(first.ids))
-    if dry_run or not first.selected:
-        for data_asset_id, (asset, why) in first.selected.items():
-            yield CleanUpResult(data_asset_id, "deleted", asset, why=why)
-        return
-    # With all fields, because the results are the record of what was deleted.
-    last, looked_at = _look(client, rules, guards), clock()
-    guards.check(len(first.selected.keys() & last.selected.keys()), len(last.ids))
-    left = list(first.selected)
-    progress = deletions(len(left))
-    while left:
-        if clock() - looked_at > _OLDEST_LISTING_SECONDS:
-            with progress.said_by_errors():
-                last, looked_at = _look(client, rules, guards), clock()
-        batch, left = left[:_BATCH], left[_BATCH:]
-        deletable = [last.selected[key][0] for key in batch if key in last.selected]
-        done = {result.id: result.action for result in delete_listed(client, deletable, progress)}
-        for key in batch:
-            asset, why = last.selected.get(key, first.selected[key])
-            action = done.get(key, "skipped" if key in last.ids else "missing")
-            yield CleanUpResult(key, action, None if action == "missing" else asset, why=why)
+    look = _look(client, rules, guards)
+    logger.info("%s", look)
+    guards.check(len(look.selected), look.total)
+    results: list[CleanUpResult] = []
+
+    def note(result: Result) -> None:
+        asset = result.data_asset
+        why = (rules.staleness(asset) if asset else None) or look.selected[result.id][1]
+        results.append(CleanUpResult(result.id, result.action, asset, why=why))
+        on_result(results[-1])
+
+    if dry_run:
+        for data_asset_id, (asset, _) in look.selected.items():
+            note(Result(data_asset_id, "deleted", asset))
+        return results
+    # It reads all fields, because the results are the record of what was deleted.
+    last_look = LastLook(
+        client,
+        rules.data_store_ids,
+        look.total,
+        allows=lambda asset: rules.staleness(asset) is not None and not guards.protects(asset),
+    )
+    selected = (asset for asset, _ in look.selected.values())
+    delete_listed(client, selected, last_look=last_look, on_result=note)
+    return results
 
 
 @dataclass(frozen=True)
 class _Look:
     """What one listing of the data stores showed.
 
-    :param ids: ids of all data assets.
+    :param total: number of all data assets.
     :param selected: those that may be deleted and why, by id, the stalest first.
     :param protected: number of those that are stale, too, but protected.
     """
 
-    ids: set[str]
+    total: int
     selected: dict[str, tuple[DataAsset, Staleness]]
     protected: int
 
@@ -213,7 +218,7 @@ class _Look:
         ]
         shown = f": {first_few(stalest)}" if stalest else ""
         return (
-            f"{len(self.selected)} of {len(self.ids)} data assets are stale, "
+            f"{len(self.selected)} of {self.total} data assets are stale, "
             f"not counting {self.protected} protected by a tag{shown}."
         )
 
@@ -222,15 +227,14 @@ def _look(
     client: QlikCloudClient,
     rules: CleanUpRules,
     guards: DeletionGuards,
-    projections: Sequence[str] | None = None,
 ) -> _Look:
     """List the data stores and select."""
-    ids: set[str] = set()
+    total = 0
     selected: list[tuple[str, DataAsset, Staleness]] = []
     protected = 0
-    for asset in client.list_data_assets(rules.data_store_ids, projections=projections):
+    for asset in client.list_data_assets(rules.data_store_ids, projections=_PROJECTIONS):
         data_asset_id = check_id(asset.id)
-        ids.add(data_asset_id)
+        total += 1
         why = rules.staleness(asset)
         if why is None:
             continue
@@ -239,7 +243,7 @@ def _look(
         else:
             selected.append((data_asset_id, asset, why))
     selected.sort(key=lambda entry: (-entry[2].age_seconds, entry[0]))
-    return _Look(ids, {data_asset_id: (asset, why) for data_asset_id, asset, why in selected}, protected)
+    return _Look(total, {data_asset_id: (asset, why) for data_asset_id, asset, why in selected}, protected)
 
 
 def check_data_stores(data_store_ids: Any) -> None:
@@ -247,11 +251,30 @@ def check_data_stores(data_store_ids: Any) -> None:
 
     :raises QlikValidationError: if none is named, or ``*`` is among them.
     """
-    if isinstance(data_store_ids, str) or not data_store_ids:
+    if _is_no_list(data_store_ids):
+        raise QlikValidationError(
+            f"data_store_ids must be a list of ids, not {shorten(repr(data_store_ids), 60)}."
+        )
+    if not data_store_ids:
         raise QlikValidationError("data_store_ids is empty: name at least one data store to clean up.")
     for data_store_id in data_store_ids:
         if check_id(data_store_id) == "*":
             raise QlikValidationError("'*' would clean up every data store: name each data store.")
+
+
+def check_stale_after(stale_after: Any) -> None:
+    """Check the age beyond which a data asset is stale.
+
+    :raises QlikValidationError: if it is not a number of seconds above 0.
+    """
+    if (
+        isinstance(stale_after, bool)
+        or not isinstance(stale_after, int | float)
+        or not 0 < stale_after < math.inf
+    ):
+        raise QlikValidationError(
+            f"stale_after must be a number of seconds above 0, not {shorten(repr(stale_after), 60)}."
+        )
 
 
 def check_undated(undated: Any) -> None:
@@ -265,13 +288,24 @@ def check_undated(undated: Any) -> None:
         )
 
 
-def check_selector(values: Collection[str] | None, name: str) -> None:
-    """Check that a selector is not given, or not empty.
+def check_selector(values: Any, name: str) -> None:
+    """Check that a selector is not given, or a list that is not empty.
 
-    :raises QlikValidationError: if it is empty, which could be meant as "all" or as "none".
+    :raises QlikValidationError: if it is empty, which could be meant as "all" or as "none"; or if it is a
+        text, whose parts would be selected, too.
     """
-    if values is not None and not values:
+    if values is None:
+        return
+    if _is_no_list(values) or not all(isinstance(value, str) and value for value in values):
+        raise QlikValidationError(
+            f"{name} must be a list of non-empty strings, not {shorten(repr(values), 60)}."
+        )
+    if not values:
         raise QlikValidationError(f"{name} is empty: leave it out to select all, or name at least one.")
+
+
+def _is_no_list(value: Any) -> bool:
+    return isinstance(value, str | bytes | Mapping) or not isinstance(value, Collection)
 
 
 def check_pattern(pattern: str | None) -> None:

@@ -351,8 +351,7 @@ class Creations:
                 first_few([first.label for _, first in used]),
             )
         try:
-            for _ in delete_listed(self._client, to_delete):
-                pass
+            delete_listed(self._client, to_delete)
         except QlikCloudError as error:
             logger.warning(
                 "Data store %s may now have two data assets with the same technical name: if they are still "

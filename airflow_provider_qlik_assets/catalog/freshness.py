@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from airflow_provider_qlik_assets.catalog.bulk import change_many
 from airflow_provider_qlik_assets.catalog.compare_and_set import change
 from airflow_provider_qlik_assets.catalog.overlay import overlay
-from airflow_provider_qlik_assets.catalog.results import Result
+from airflow_provider_qlik_assets.catalog.results import Result, ignore_result
 from airflow_provider_qlik_assets.client.errors import QlikNotFoundError, QlikPartialFailureError, first_few
 from airflow_provider_qlik_assets.client.instants import parse_stamp
 from airflow_provider_qlik_assets.client.models import DataAsset
@@ -50,7 +50,8 @@ def set_data_freshness_of_many(
     *,
     allow_backwards: bool = False,
     allow_future: bool = False,
-) -> Iterator[Result]:
+    on_result: Callable[[Result], None] = ignore_result,
+) -> list[Result]:
     """Set the ``dataFreshness`` of several data assets to the same instant.
 
     :param data_asset_ids: ids of data assets; repeated ones count once.
@@ -58,7 +59,7 @@ def set_data_freshness_of_many(
     """
     instants = dict.fromkeys(check_ids(data_asset_ids), when)
     return set_data_freshness_by_id(
-        client, instants, allow_backwards=allow_backwards, allow_future=allow_future
+        client, instants, allow_backwards=allow_backwards, allow_future=allow_future, on_result=on_result
     )
 
 
@@ -68,13 +69,15 @@ def set_data_freshness_by_id(
     *,
     allow_backwards: bool = False,
     allow_future: bool = False,
-) -> Iterator[Result]:
+    on_result: Callable[[Result], None] = ignore_result,
+) -> list[Result]:
     """Set the ``dataFreshness`` of several data assets, as :func:`set_data_freshness` does for one.
 
     Several are stamped at a time, and one that fails does not keep the others from being stamped.
 
     :param instants: timezone-aware instant by id of the data asset.
-    :return: the results in the order given, as soon as they are known.
+    :param on_result: called with each result, also if others fail.
+    :return: the results in the order given.
     :raises QlikNotFoundError: after all others were stamped, naming those that do not exist.
     :raises QlikPartialFailureError: likewise, if several failed, and not all because they do not exist.
     """
@@ -92,8 +95,11 @@ def set_data_freshness_by_id(
             allow_future=True,
         )
 
+    results = []
     try:
-        yield from change_many(client, stamp, desired_assets, what="Data freshness", done="stamped")
+        for result in change_many(client, stamp, desired_assets, what="Data freshness", done="stamped"):
+            results.append(result)
+            on_result(result)
     except QlikPartialFailureError as failed:
         if not all(isinstance(error, QlikNotFoundError) for error in failed.failures.values()):
             raise
@@ -101,3 +107,4 @@ def set_data_freshness_by_id(
         raise QlikNotFoundError.without_request(
             404, f"{len(missing)} data assets do not exist; all others were stamped: {first_few(missing)}."
         ) from failed
+    return results

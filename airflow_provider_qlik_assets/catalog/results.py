@@ -59,6 +59,10 @@ class Result:
         return self.describe()
 
 
+def ignore_result(result: Result) -> None:
+    """Do nothing with a result: what is called if nobody wants to know it at once."""
+
+
 def compact_row(
     data_asset_id: str | None,
     action: Action,

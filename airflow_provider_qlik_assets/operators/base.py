@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import pendulum
@@ -199,12 +199,14 @@ class QlikDeletingOperator(QlikOperator):
         return as_bool(self.plan_only, "dry_run")
 
     def _delete(
-        self, part: Part, results: Iterable[Result], order: Iterable[str] | None = None
+        self, part: Part, delete: Callable[..., object], order: Iterable[str] | None = None
     ) -> dict[str, Any]:
-        """Record deletions as they are made; return their summary, with ``dry_run``."""
+        """Delete and record deletions as they are made; return their summary, with ``dry_run``.
+
+        :param delete: what deletes, called with ``dry_run`` and ``on_result``.
+        """
         dry_run = self._is_dry_run()
-        for result in results:
-            self._note(part, result, dry_run=dry_run)
+        delete(dry_run=dry_run, on_result=partial(self._note, part, dry_run=dry_run))
         if dry_run:
             self.log.info("Dry run: nothing was deleted.")
         return {**part.summary(order), "dry_run": dry_run}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qlik_assets.arguments import as_seconds, as_texts, check_when_parsed
@@ -28,10 +29,10 @@ _SELECTORS = ("app_types", "tags", "owner_ids")
 class QlikCleanUpDataAssetsOperator(QlikDeletingOperator):
     """Delete the data assets of some data stores whose source data has not changed for a long time.
 
-    Selected is what meets all rules and has no protected tag. The data stores are listed completely, the
-    guards are checked, and right before the first deletion the data stores are listed again: what was
-    refreshed, re-tagged or renamed in the meantime survives. Ages are computed for the time at which the task
-    runs.
+    Selected is what meets all rules and has no protected tag. The data stores are listed completely and the
+    guards are checked. Right before each deletion of up to 100, after its wait for the quota, those are read
+    again: what was refreshed, re-tagged or renamed in the meantime survives. Ages are computed for the time
+    at which the task runs.
 
     :param data_store_ids: ids of the data stores to clean up; ``*`` is refused.
     :param stale_after: age of ``dataFreshness`` (``timedelta`` or seconds) beyond which to delete.
@@ -118,9 +119,7 @@ class QlikCleanUpDataAssetsOperator(QlikDeletingOperator):
             technical_name_pattern=self.technical_name_pattern,
             now=part.started,
         )
-        return self._delete(
-            part, clean_up_data_assets(client, rules, self._guards(part), dry_run=self._is_dry_run())
-        )
+        return self._delete(part, partial(clean_up_data_assets, client, rules, self._guards(part)))
 
 
 def _as_stores(value: Any) -> list[str]:

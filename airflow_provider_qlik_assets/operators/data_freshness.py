@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qlik_assets.arguments import (
@@ -100,14 +101,13 @@ class QlikUpdateDataFreshnessOperator(QlikOperator):
             when = part.started if self.data_freshness is None else self.data_freshness
             instants = dict.fromkeys(as_ids(self.data_asset_ids, "data_asset_ids"), when)
         left = {data_asset_id: instants[data_asset_id] for data_asset_id in part.left(instants)}
-        stamps = set_data_freshness_by_id(
+        set_data_freshness_by_id(
             client,
             left,
             allow_backwards=as_bool(self.allow_backwards, "allow_backwards"),
             allow_future=allow_future,
+            on_result=partial(self._note, part),
         )
-        for result in stamps:
-            self._note(part, result)
         if problems:
             raise QlikValidationError(f"Not all asset events could be read: {first_few(problems)}.")
         return part.summary(instants)

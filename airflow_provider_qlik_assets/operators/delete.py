@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qlik_assets.arguments import as_ids, check_when_parsed
@@ -48,11 +49,7 @@ class QlikDeleteDataAssetsOperator(QlikDeletingOperator):
 
     def _work(self, client: QlikCloudClient, part: Part) -> dict[str, Any]:
         ids = as_ids(self.data_asset_ids, "data_asset_ids")
-        results = delete_by_id(
-            client,
-            part.left(ids),
-            self._guards(part),
-            dry_run=self._is_dry_run(),
-            patient=self.hook.get_conn(),
+        delete = partial(
+            delete_by_id, client, part.left(ids), self._guards(part), patient=self.hook.get_conn()
         )
-        return self._delete(part, results, ids)
+        return self._delete(part, delete, ids)

@@ -33,6 +33,6 @@ def run(
     client: QlikCloudClient, *, guards: DeletionGuards = NO_LIMITS, dry_run: bool = False, **given: Any
 ) -> dict[str, str]:
     """Clean up; return the action by id."""
-    results = list(clean_up_data_assets(client, rules(**given), guards, dry_run=dry_run))
+    results = clean_up_data_assets(client, rules(**given), guards, dry_run=dry_run)
     assert len({result.id for result in results}) == len(results)
     return {result.id: result.action for result in results}

@@ -7,36 +7,31 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik_assets.catalog.clean_up import clean_up_data_assets
 from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.client import (
     ApiKey,
     QlikCloudClient,
     QlikCloudError,
     QlikPermissionError,
-    QlikServerError,
-    QlikValidationError,
 )
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
-from tests.catalog.clean_ups import FRESH, LISTING, NO_LIMITS, add, rules, run
+from tests.catalog.clean_ups import FRESH, add, run
 
 
 class WatchedClient(QlikCloudClient):
-    """A client before whose second listing, and before each of whose deletions, something may happen."""
+    """A client before whose last look, and between that and the deletion, something may happen."""
 
-    before_second_listing: Callable[[], Any] = staticmethod(lambda: None)
+    before_look: Callable[[], Any] = staticmethod(lambda: None)
     before_deletion: Callable[[], Any] = staticmethod(lambda: None)
-    listings = 0
 
-    def list_data_assets(self, *arguments: Any, **options: Any) -> Any:
-        self.listings += 1
-        if self.listings == 2:
-            self.before_second_listing()
-        return super().list_data_assets(*arguments, **options)
+    def delete_data_assets(self, data_asset_ids: Any, last_look: Any = None) -> None:
+        def look(ids: list[str], repeated: bool) -> list[str]:
+            self.before_look()
+            left: list[str] = last_look(ids, repeated)
+            self.before_deletion()
+            return left
 
-    def delete_data_assets(self, data_asset_ids: Any) -> None:
-        self.before_deletion()
-        super().delete_data_assets(data_asset_ids)
+        super().delete_data_assets(data_asset_ids, look if last_look else None)
 
 
 @pytest.fixture
@@ -62,7 +57,7 @@ def test_what_is_no_longer_selected_survives(
     sandbox: Sandbox, client: WatchedClient, change: dict[str, Any]
 ) -> None:
     add(sandbox, "a", "b", appType="airflow", tags=["tmp"], ownerId="ann")
-    client.before_second_listing = lambda: sandbox.touch("a", **change)
+    client.before_look = lambda: sandbox.touch("a", **change)
 
     actions = run(
         client,
@@ -81,7 +76,7 @@ def test_what_becomes_stale_meanwhile_is_left_for_the_next_run(
     sandbox: Sandbox, client: WatchedClient
 ) -> None:
     add(sandbox, "a")
-    client.before_second_listing = lambda: add(sandbox, "b")
+    client.before_look = lambda: add(sandbox, "b")
 
     assert run(client) == {"a": "deleted"}
     assert set(sandbox.assets) == {"b"}
@@ -93,7 +88,7 @@ def test_what_somebody_else_deleted_meanwhile_is_missing(
 ) -> None:
     sandbox.settings.unknown_delete_ids = unknown_delete_ids
     add(sandbox, "a", "b")
-    client.before_second_listing = lambda: QlikCloudClient.delete_data_assets(client, ["a"])
+    client.before_look = lambda: QlikCloudClient.delete_data_assets(client, ["a"])
 
     assert run(client) == {"a": "missing", "b": "deleted"}
 
@@ -106,34 +101,13 @@ def test_what_disappears_at_the_last_moment_is_missing(sandbox: Sandbox, client:
     assert run(client) == {"a": "missing", "b": "deleted"}
 
 
-def test_if_deleting_takes_long_the_rest_is_looked_at_again(sandbox: Sandbox, client: WatchedClient) -> None:
-    add(sandbox, *(f"{number:03}" for number in range(150)))
-    seconds = iter([0.0, 0.0, 61.0, 61.0, 61.0])
-    client.before_deletion = lambda: sandbox.touch("149", dataFreshness=FRESH)
-
-    results = list(clean_up_data_assets(client, rules(), NO_LIMITS, clock=lambda: next(seconds)))
-
-    assert set(sandbox.assets) == {"149"}
-    assert [result.id for result in results if result.action == "skipped"] == ["149"]
-    assert client.listings == 3
-
-
-def test_an_error_in_that_look_says_how_many_were_deleted(sandbox: Sandbox, client: WatchedClient) -> None:
-    add(sandbox, *(f"{number:03}" for number in range(150)))
-    seconds = iter([0.0, 0.0, 61.0])
-    client.before_deletion = lambda: sandbox.add_fault(Fault(kind="status", status=500, method="GET"))
-
-    with pytest.raises(QlikServerError, match=r"^100 of 150 deleted, 50 not\."):
-        list(clean_up_data_assets(client, rules(), NO_LIMITS, clock=lambda: next(seconds)))
-
-
 def test_a_full_look_at_all_fields_precedes_the_deletion(sandbox: Sandbox, client: QlikCloudClient) -> None:
     """A tenant that leaves fields out of projections must not make a protected data asset look untagged."""
     add(sandbox, "a")
 
     run(client)
 
-    assert ["projections" in entry.query for entry in sandbox.journal.requests(path=LISTING)] == [True, False]
+    assert ["projections" in entry.query for entry in sandbox.journal.requests("GET")] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -168,16 +142,3 @@ def test_a_listing_is_a_hundred_per_request(sandbox: Sandbox, client: QlikCloudC
     run(client)
 
     assert len(sandbox.journal) <= 11
-
-
-def test_the_share_counts_again_what_is_there_at_the_last_moment(
-    sandbox: Sandbox, client: WatchedClient
-) -> None:
-    add(sandbox, "a")
-    add(sandbox, *"bcdefghij", freshness=FRESH)
-    client.before_second_listing = lambda: QlikCloudClient.delete_data_assets(client, list("bcdefg"))
-
-    with pytest.raises(QlikValidationError, match="1 of 4 data assets would be deleted"):
-        run(client, guards=DeletionGuards(None, 0.2))
-
-    assert "a" in sandbox.assets

@@ -23,10 +23,14 @@ class CrowdedClient(QlikCloudClient):
 
     others: list[str]
 
-    def delete_data_assets(self, data_asset_ids: Any) -> None:
-        if self.others:
-            super().delete_data_assets([self.others.pop(0)])
-        super().delete_data_assets(data_asset_ids)
+    def delete_data_assets(self, data_asset_ids: Any, last_look: Any = None) -> None:
+        def look(ids: list[str], repeated: bool) -> list[str]:
+            left: list[str] = last_look(ids, repeated)
+            if self.others:
+                QlikCloudClient.delete_data_assets(self, [self.others.pop(0)])
+            return left
+
+        super().delete_data_assets(data_asset_ids, look)
 
 
 @pytest.fixture

@@ -94,14 +94,14 @@ def test_threads_that_finish_out_of_order_leave_the_newest(
 
 
 def test_many_are_stamped_once_each(sandbox: Sandbox, client: QlikCloudClient) -> None:
-    results = list(set_data_freshness_of_many(client, ["a1", "a2", "a1"], EARLY))
+    results = set_data_freshness_of_many(client, ["a1", "a2", "a1"], EARLY)
 
     assert [(result.id, result.action) for result in results] == [("a1", "updated"), ("a2", "updated")]
     assert [freshness(sandbox, name) for name in ("a1", "a2", "a3")] == [EARLY, EARLY, None]
 
 
 def test_each_gets_its_own_instant(sandbox: Sandbox, client: QlikCloudClient) -> None:
-    results = list(set_data_freshness_by_id(client, {"a3": LATE, "a1": EARLY}))
+    results = set_data_freshness_by_id(client, {"a3": LATE, "a1": EARLY})
 
     assert [result.id for result in results] == ["a3", "a1"]
     assert [freshness(sandbox, name) for name in ("a1", "a2", "a3")] == [EARLY, None, LATE]
@@ -112,7 +112,7 @@ def test_results_of_many_come_in_the_order_given(sandbox: Sandbox, client: QlikC
     for name in ids:
         sandbox.add_asset("store", id=name, technicalName=name)
 
-    results = list(set_data_freshness_of_many(client, ids, EARLY))
+    results = set_data_freshness_of_many(client, ids, EARLY)
 
     assert [(result.id, result.action) for result in results] == [(name, "updated") for name in ids]
     assert {freshness(sandbox, name) for name in ids} == {EARLY}
@@ -123,7 +123,7 @@ def test_those_that_do_not_exist_are_named_after_all_others_were_stamped(
     sandbox: Sandbox, client: QlikCloudClient, missing: list[str]
 ) -> None:
     with pytest.raises(QlikNotFoundError) as caught:
-        list(set_data_freshness_of_many(client, ["a1", *missing, "a2"], EARLY))
+        set_data_freshness_of_many(client, ["a1", *missing, "a2"], EARLY)
 
     assert all(name in str(caught.value) for name in missing)
     assert (freshness(sandbox, "a1"), freshness(sandbox, "a2")) == (EARLY, EARLY)
@@ -136,8 +136,8 @@ AHEAD = "9999-12-31T00:00:00.000Z"
     "write",
     [
         lambda client: set_data_freshness(client, "a1", AHEAD),
-        lambda client: list(set_data_freshness_of_many(client, ["a1"], AHEAD)),
-        lambda client: list(set_data_freshness_by_id(client, {"a1": AHEAD})),
+        lambda client: set_data_freshness_of_many(client, ["a1"], AHEAD),
+        lambda client: set_data_freshness_by_id(client, {"a1": AHEAD}),
         lambda client: upsert_data_asset(client, {"id": "a1", "dataFreshness": AHEAD}),
         lambda client: patch_data_asset(client, "a1", changes={"dataFreshness": AHEAD}),
         lambda client: sync_data_assets(
@@ -156,7 +156,7 @@ def test_an_instant_far_in_the_future_is_refused(
 
 def test_an_instant_in_the_future_that_is_meant(client: QlikCloudClient, sandbox: Sandbox) -> None:
     set_data_freshness(client, "a1", AHEAD, allow_future=True)
-    list(set_data_freshness_of_many(client, ["a2"], AHEAD, allow_future=True))
+    set_data_freshness_of_many(client, ["a2"], AHEAD, allow_future=True)
 
     assert freshness(sandbox, "a1") == freshness(sandbox, "a2") == AHEAD
 

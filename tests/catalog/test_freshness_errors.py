@@ -50,7 +50,7 @@ def test_no_instant_does_not_clear_the_freshness(qlik_sandbox: Sandbox, client: 
 
 def test_a_bad_id_stops_before_any_request(qlik_sandbox: Sandbox, client: QlikCloudClient) -> None:
     with pytest.raises(QlikValidationError, match="name each data asset"):
-        list(set_data_freshness_of_many(client, ["a", "*"], LATE))
+        set_data_freshness_of_many(client, ["a", "*"], LATE)
 
     assert len(qlik_sandbox.journal) == 0
 
@@ -61,7 +61,7 @@ def test_a_refusal_of_one_does_not_keep_the_other_from_being_stamped(
     qlik_sandbox.add_fault(Fault(kind="status", status=403, method="PATCH", path="/api/v1/data-assets/a"))
 
     with pytest.raises(QlikPermissionError):
-        list(set_data_freshness_of_many(client, ["a", "b"], LATE))
+        set_data_freshness_of_many(client, ["a", "b"], LATE)
 
     assert stamps(qlik_sandbox) == [EARLY, LATE]
 
@@ -70,7 +70,7 @@ def test_refused_credentials_stop_at_once(qlik_sandbox: Sandbox, client: QlikClo
     qlik_sandbox.add_fault(Fault(kind="status", status=401, times=None))
 
     with pytest.raises(QlikAuthenticationError):
-        list(set_data_freshness_of_many(client, [f"asset {number}" for number in range(100)], LATE))
+        set_data_freshness_of_many(client, [f"asset {number}" for number in range(100)], LATE)
 
     assert len(qlik_sandbox.journal) < 20
 
@@ -79,7 +79,7 @@ def test_failures_of_several_kinds_are_in_one_error(qlik_sandbox: Sandbox, clien
     qlik_sandbox.add_fault(Fault(kind="status", status=403, method="PATCH", path="/api/v1/data-assets/a"))
 
     with pytest.raises(QlikPartialFailureError, match=r"2 of 3 .*failed.*a: .*403.*gone: .*404") as raised:
-        list(set_data_freshness_of_many(client, ["a", "gone", "b"], LATE))
+        set_data_freshness_of_many(client, ["a", "gone", "b"], LATE)
 
     assert list(raised.value.failures) == ["a", "gone"]
     assert stamps(qlik_sandbox) == [EARLY, LATE]
@@ -87,7 +87,7 @@ def test_failures_of_several_kinds_are_in_one_error(qlik_sandbox: Sandbox, clien
 
 def test_very_many_that_do_not_exist_make_a_short_message(client: QlikCloudClient) -> None:
     with pytest.raises(QlikNotFoundError, match=r"200 data assets do not exist.* and 190 more") as raised:
-        list(set_data_freshness_of_many(client, [f"gone {number}" for number in range(200)], LATE))
+        set_data_freshness_of_many(client, [f"gone {number}" for number in range(200)], LATE)
 
     assert len(str(raised.value)) < 400
 
@@ -108,7 +108,7 @@ def test_faults_on_the_way_leave_each_stamped_once(qlik_sandbox: Sandbox) -> Non
     ) as client:
         for _ in range(50):
             try:
-                results = list(set_data_freshness_of_many(client, ids, LATE))
+                results = set_data_freshness_of_many(client, ids, LATE)
             except QlikCloudError:
                 continue
             break
@@ -133,6 +133,6 @@ def test_threads_share_the_quota(qlik_sandbox: Sandbox) -> None:
         rate_limit_store="memory:",
         rate_limits=RateLimits(tier2_limit=20, window=3.0),
     ) as client:
-        assert len(list(set_data_freshness_of_many(client, ids, LATE))) == 50
+        assert len(set_data_freshness_of_many(client, ids, LATE)) == 50
 
     assert [entry.path for entry in qlik_sandbox.journal.requests() if entry.status == 429] == []

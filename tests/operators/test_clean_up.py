@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
+import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +15,10 @@ import pytest
 
 from airflow_provider_qlik_assets._compat import DAG, AirflowFailException, BaseOperator
 from airflow_provider_qlik_assets.client.errors import QlikServerError, QlikValidationError
-from airflow_provider_qlik_assets.operators.data_assets import QlikCleanUpDataAssetsOperator
+from airflow_provider_qlik_assets.operators.data_assets import (
+    QlikCleanUpDataAssetsOperator,
+    QlikPatchDataAssetOperator,
+)
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
 
 pytestmark = pytest.mark.usefixtures("qlik_conn_id", "store")
@@ -266,6 +271,33 @@ def test_none_sets_no_limit(qlik_sandbox: Sandbox, name: str) -> None:
     operator(**{"max_deletions": 2, "max_fraction": 0.2, name: None}).execute({})
 
     assert deleted(qlik_sandbox) == {"a", "b"}
+
+
+# --- a wait for the quota --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", [{"dataFreshness": days_ago(0)}, {"tags": ["keep"]}])
+def test_what_is_changed_while_the_deletion_waits_survives(
+    set_connection: Callable[..., str], qlik_sandbox: Sandbox, change: dict[str, Any]
+) -> None:
+    limits = {"tier2_limit": 1, "rate_limit_window": 3}
+    set_connection(host=qlik_sandbox.url, password=qlik_sandbox.api_key, extra=limits)
+    QlikPatchDataAssetOperator(task_id="use_up", data_asset_id="fresh 1", changes={"name": "New"}).execute({})
+    qlik_sandbox.journal.clear()
+
+    def change_after_the_listing() -> None:
+        while not qlik_sandbox.journal.requests("GET"):
+            time.sleep(0.01)
+        time.sleep(0.5)
+        qlik_sandbox.touch("a", **change)
+
+    other = threading.Thread(target=change_after_the_listing)
+    other.start()
+    result = operator().execute({})
+    other.join()
+
+    assert deleted(qlik_sandbox) == {"b"}
+    assert {row["id"]: row["action"] for row in result["results"]} == {"a": "skipped", "b": "deleted"}
 
 
 # --- how it ends -----------------------------------------------------------------------------------------

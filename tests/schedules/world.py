@@ -254,8 +254,13 @@ class DirectClient(QlikCloudClient):
         return pendulum.instance(EPOCH + timedelta(seconds=self.world.now))
 
     def _send(self, method: str, path: str, **options: Any) -> Answer:
-        document = self.world.request(method, path, dict(options.get("params") or {}), options.get("body"))
+        body, last_look = options.get("body"), options.get("last_look")
         parse = options.get("parse", lambda answered: answered)
+        if last_look is not None:
+            body = last_look(False)  # nothing is repeated here
+            if body is None:
+                return Answer(204, parse(None), repeated=False)
+        document = self.world.request(method, path, dict(options.get("params") or {}), body)
         return Answer(200, parse(json.loads(json.dumps(document))), repeated=False)
 
 

@@ -109,7 +109,7 @@ def carry_out(client: QlikCloudClient, operation: Arguments, note: Note) -> list
         case "stamp":
             return [set_data_freshness(client, ids[0], operation["instant"])]
         case "stamp_many":
-            return list(set_data_freshness_of_many(client, ids, operation["instant"]))
+            return set_data_freshness_of_many(client, ids, operation["instant"])
         case "delete":
             return delete_data_assets(client, ids)
         case "clean_up":
@@ -118,7 +118,7 @@ def carry_out(client: QlikCloudClient, operation: Arguments, note: Note) -> list
                 stale_after=operation["stale_after"],
                 now=datetime.fromisoformat(operation["now"]),
             )
-            return list(clean_up_data_assets(client, rules, _GUARDS))
+            return [*clean_up_data_assets(client, rules, _GUARDS)]
         case _:
             return _sync(client, operation, note)
 

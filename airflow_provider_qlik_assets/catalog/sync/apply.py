@@ -19,7 +19,7 @@ from airflow_provider_qlik_assets.catalog.creation import (
     new_document,
     wait_for_the_young,
 )
-from airflow_provider_qlik_assets.catalog.deletion import delete_listed
+from airflow_provider_qlik_assets.catalog.deletion import LastLook, delete_listed
 from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.overlay import overlay
 from airflow_provider_qlik_assets.catalog.results import Result
@@ -256,22 +256,18 @@ class Sync:
 
     def _delete(self, plan: Plan) -> None:
         """Delete what is not desired, apart from what was changed since the plan was made."""
-        if not plan.to_delete:
-            return
-        current = {asset.id: asset for asset in self._client.list_data_assets(self._store_id)}
-        to_delete = []
-        for asset in plan.to_delete:
-            found = current.get(asset.id)
-            if found is None:
-                self._other_results[id_of(asset)] = Result(id_of(asset), "missing")
-            elif _state(found) != _state(asset):
-                logger.info("Data asset %s was changed in the meantime and is not deleted.", asset.label)
-                self._other_results[id_of(asset)] = Result(id_of(asset), "skipped", found)
-            else:
-                to_delete.append(found)
-        self._guards.check(len(to_delete), len(current))
-        for result in delete_listed(self._client, to_delete):
+        planned = {id_of(asset): _state(asset) for asset in plan.to_delete}
+        last_look = LastLook(
+            self._client,
+            [self._store_id],
+            total=plan.total + len(plan.to_create),
+            allows=lambda asset: _state(asset) == planned[id_of(asset)] and not self._guards.protects(asset),
+        )
+
+        def note(result: Result) -> None:
             self._other_results[result.id] = result
+
+        delete_listed(self._client, plan.to_delete, last_look=last_look, on_result=note)
 
 
 def sync_data_assets(
