@@ -14,6 +14,17 @@ from tests.soak.records import STRANGER, Life, Operation, Records, Request
 from tests.soak.run import LIMITS, WINDOW_SECONDS
 from tests.soak.stranger import EDIT
 
+GROUNDLESS = {
+    "QlikAuthenticationError",
+    "QlikBadRequestError",
+    "QlikConfigurationError",
+    "QlikPermissionError",
+    "QlikValidationError",
+}
+"""Errors that neither a fault nor another process causes."""
+
+GUARDS = ("max_deletions", "max_fraction")
+
 SLOW_SECONDS = 1.0
 """A create that takes longer may have been given up by its client."""
 
@@ -98,8 +109,13 @@ def _freshness(document: dict[str, Any]) -> datetime | None:
 
 
 def _check_error(operation: Operation, findings: Findings) -> None:
-    if operation.end and operation.outcome == "untyped":
-        findings.broken("every error is typed", f"{operation.key}: {operation}\n{operation.end['error']}")
+    if operation.end is None:
+        return
+    error = operation.end.get("error", "")
+    if operation.outcome == "untyped":
+        findings.broken("every error is typed", f"{operation.key}: {operation}\n{error}")
+    elif operation.outcome in GROUNDLESS and not any(guard in error for guard in GUARDS):
+        findings.broken("no error without a cause", f"{operation.key}: {operation}: {error}")
 
 
 def _check_confirmed(records: Records, operation: Operation, findings: Findings) -> None:

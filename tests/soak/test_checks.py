@@ -129,6 +129,11 @@ def test_an_error_that_is_not_typed() -> None:
     assert broken([operation(FIRST, outcome="untyped")], []) == ["every error is typed"]
 
 
+def test_an_error_that_nothing_has_caused() -> None:
+    assert broken([operation(FIRST, outcome="QlikValidationError")], []) == ["no error without a cause"]
+    assert broken([operation(FIRST, outcome="QlikServerError")], []) == []
+
+
 def test_a_request_over_the_quota() -> None:
     assert broken([], [request(FIRST, 1.0, "PATCH", status=429)]) == ["all quotas are kept"]
     assert broken([], [request(FIRST, 1.0, "PATCH", status=429, fault="status")]) == []
