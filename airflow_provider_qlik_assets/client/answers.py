@@ -202,11 +202,7 @@ def _parse_error_body(content: bytes, quote: Quote) -> tuple[list[ErrorDetail], 
     try:
         document = parse_json(content)
         errors = [
-            ErrorDetail(
-                *(hide_secrets(str(entry.get(key) or "")) for key in _ERROR_KEYS),
-                _shown_meta(entry.get("meta")),
-            )
-            for entry in itertools.islice(document.get("errors") or [], _MOST_ERRORS)
+            _error_detail(entry) for entry in itertools.islice(document.get("errors") or [], _MOST_ERRORS)
         ]
         trace_id = document.get("traceId")
         trace_id = shorten(trace_id, 100) if isinstance(trace_id, str) else None
@@ -219,6 +215,11 @@ def _parse_error_body(content: bytes, quote: Quote) -> tuple[list[ErrorDetail], 
         text = quote(content.decode("utf-8", "replace"), 120)
         errors = [ErrorDetail(detail=f"the answer is not JSON from Qlik Cloud: {text!r}")] if text else []
         return errors, None, not text
+
+
+def _error_detail(entry: dict[str, Any]) -> ErrorDetail:
+    code, title, detail, status = (hide_secrets(str(entry.get(key) or "")) for key in _ERROR_KEYS)
+    return ErrorDetail(code, title, detail, status, _shown_meta(entry.get("meta")))
 
 
 def _shown_meta(meta: Any) -> Any:

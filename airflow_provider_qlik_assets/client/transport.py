@@ -26,6 +26,7 @@ from airflow_provider_qlik_assets.client.answers import (
     read_content,
 )
 from airflow_provider_qlik_assets.client.auth import Authenticator
+from airflow_provider_qlik_assets.client.base_url import is_loopback
 from airflow_provider_qlik_assets.client.connections import AnswerDeadline, DeadlineAdapter
 from airflow_provider_qlik_assets.client.errors import (
     QlikApiError,
@@ -114,7 +115,8 @@ class Transport:
     :param retry: decides whether a failed request is repeated.
     :param timeout: seconds to connect, and seconds from sending a request to the last byte of its answer.
     :param verify: ``True``, ``False``, or the path of a CA bundle.
-    :param proxies: proxy URL by scheme; ``None`` uses the environment. Ignored for http://.
+    :param proxies: proxy URL by scheme; ``None`` uses the environment. Ignored for http://. Those of the
+        environment are also ignored for https:// on this machine.
     :param user_agent: appended to the ``User-Agent``.
     :param sleep: waits for some seconds.
     :param stop_flag: once it is set, nothing more is sent.
@@ -158,8 +160,9 @@ class Transport:
             )
         )
         self._session.trust_env = False
-        if base_url.startswith("http:"):  # on this machine; a proxy would see the credentials in clear text
-            self._options["proxies"] = {}
+        if is_loopback(urlsplit(base_url).hostname or ""):  # this machine, which no proxy leads to
+            # Without TLS, a proxy would see the credentials in clear text.
+            self._options["proxies"] = {} if base_url.startswith("http:") else dict(proxies or {})
         check_verify(verify, self._options["verify"])
         if self._options["verify"] is False and base_url.startswith("https:"):
             warn_of_unverified_certificates()

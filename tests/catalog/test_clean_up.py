@@ -42,7 +42,7 @@ def test_older_than_allowed_is_stale(
     assert ("a" in sandbox.assets) is not selected
 
 
-@pytest.mark.parametrize("unset", ["absent", "null"])
+@pytest.mark.parametrize("unset", ["absent", "null", "empty text"])
 @pytest.mark.parametrize(
     ("undated", "modified", "selected"),
     [

@@ -229,8 +229,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "failed_test_status": 400,
         "unset_fields": "null",
         "unknown_delete_ids": "ignored",
+        "sort_by_two": False,
     },
-    "412": {"failed_test_status": 412, "unchanged_write_raises_version": False},
+    "412": {
+        "failed_test_status": 412,
+        "unchanged_write_raises_version": False,
+        "first_version": 0,
+        "unset_fields": "empty text",
+        "meta_in_errors": "always",
+    },
 }
 
 

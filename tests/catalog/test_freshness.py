@@ -35,7 +35,7 @@ def freshness(sandbox: Sandbox, name: str = "a1") -> Any:
     return sandbox.assets[name].get("dataFreshness")
 
 
-@pytest.mark.parametrize("unset", ["absent", "null"])
+@pytest.mark.parametrize("unset", ["absent", "null", "empty text"])
 @pytest.mark.parametrize(
     ("before", "when", "allow_backwards", "after", "action"),
     [

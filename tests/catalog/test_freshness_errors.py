@@ -118,6 +118,40 @@ def test_faults_on_the_way_leave_each_stamped_once(qlik_sandbox: Sandbox) -> Non
     assert {asset["version"] for asset in qlik_sandbox.assets.values()} == {2}
 
 
+ODD_ANSWERS = [
+    {"status": 503, "headers": {"Retry-After": "Mon, 20 Nov 9999999999 12:00:00 +0000"}},
+    {"status": 200, "body": "[" * 100_000, "headers": {"Content-Type": "application/json"}},
+    {"status": 206, "body": {"id": "asset 7", "version": 1}},
+]
+
+
+@pytest.mark.parametrize("odd", ODD_ANSWERS, ids=["date", "depth", "part"])
+def test_an_odd_answer_for_one_does_not_keep_the_others_from_being_stamped(
+    qlik_sandbox: Sandbox, odd: dict[str, Any]
+) -> None:
+    qlik_sandbox.reset()
+    ids = [f"asset {number}" for number in range(60)]
+    for name in ids:
+        qlik_sandbox.add_asset(id=name, technicalName=name, dataFreshness=EARLY)
+    qlik_sandbox.add_fault(Fault(kind="status", times=None, path="/api/v1/data-assets/asset%207", **odd))
+    done: list[str] = []
+    with (
+        QlikCloudClient(
+            qlik_sandbox.url,
+            ApiKey(qlik_sandbox.api_key),
+            rate_limit_store="memory:",
+            sleep=lambda seconds: None,
+        ) as client,
+        pytest.raises(QlikCloudError),
+    ):
+        done.extend(result.id for result in set_data_freshness_of_many(client, ids, LATE))
+
+    assert done == [name for name in ids if name != "asset 7"]
+    assert [asset["id"] for asset in qlik_sandbox.assets.values() if asset["dataFreshness"] != LATE] == [
+        "asset 7"
+    ]
+
+
 def test_threads_share_the_quota(qlik_sandbox: Sandbox) -> None:
     qlik_sandbox.reset()
     ids = [f"asset {number}" for number in range(50)]

@@ -58,7 +58,7 @@ def test_what_differs_is_updated_and_the_rest_survives(sandbox: Sandbox, client:
     assert after["properties"] == {"team": "b", "cost": {"n": 1}}
 
 
-@pytest.mark.parametrize("unset", ["absent", "null"])
+@pytest.mark.parametrize("unset", ["absent", "null", "empty text"])
 @pytest.mark.parametrize(
     "given",
     [

@@ -226,7 +226,7 @@ def test_a_host_name_that_does_not_exist_is_named(connect: Connect) -> None:
     assert not caught.value.request_sent
 
 
-@pytest.mark.parametrize("source", ["given", "http_proxy", "HTTP_PROXY", "ALL_PROXY"])
+@pytest.mark.parametrize("source", ["given", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
 def test_nothing_for_this_machine_goes_to_a_proxy(
     connect: Connect, serve: Serve, reply: Reply, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
@@ -240,6 +240,26 @@ def test_nothing_for_this_machine_goes_to_a_proxy(
 
     assert connect(tenant.url, proxies=proxies).me() == {"id": "me"}
     assert tenant.received[0].startswith(b"GET /api/v1/users/me ")
+    assert proxy.received == []
+
+
+@pytest.mark.parametrize("variable", ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])
+def test_the_environment_sends_nothing_for_this_machine_to_a_proxy(
+    *,
+    connect: Connect,
+    serve: Serve,
+    reply: Reply,
+    certify: Certify,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+) -> None:
+    bundle, wrap = certify(HERE)
+    proxy, tenant = serve(lambda request: reply()), serve(lambda request: reply(ME), wrap=wrap)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv(variable, proxy.url)
+
+    assert connect(f"https://127.0.0.1:{tenant.port}", verify=str(bundle)).me() == {"id": "me"}
     assert proxy.received == []
 
 
@@ -363,17 +383,12 @@ def test_proxies_of_the_environment_are_read_once(
 
 
 def test_no_proxy_of_the_environment_is_heeded(
-    *,
-    connect: Connect,
-    serve: Serve,
-    reply: Reply,
-    certify: Certify,
-    monkeypatch: pytest.MonkeyPatch,
+    connect: Connect, serve: Serve, reply: Reply, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bundle, wrap = certify(HERE)
-    proxy, tenant = serve(lambda request: reply()), serve(lambda request: reply(ME), wrap=wrap)
+    proxy = serve(lambda request: reply())
     monkeypatch.setenv("https_proxy", proxy.url)
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "tenant.invalid")
 
-    assert connect(f"https://127.0.0.1:{tenant.port}", verify=str(bundle)).me() == {"id": "me"}
+    with pytest.raises(QlikConnectionError, match="the host name cannot be resolved"):
+        connect("https://tenant.invalid", retry=ONCE).me()
     assert proxy.received == []

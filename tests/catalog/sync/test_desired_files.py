@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -232,6 +233,36 @@ def test_ten_thousand_entries_may_share_their_defaults(tmp_path: Path) -> None:
 
     assert len(document["data_assets"]) == 10_000
     assert document["data_assets"][-1]["k9"] == 9
+
+
+@pytest.mark.parametrize(
+    ("suffix", "text"),
+    [
+        ("yaml", lambda count: "".join(f"key_{n}: 1\n" for n in range(count))),
+        ("yaml", lambda count: "{" + ", ".join(f"key_{n}: 1" for n in range(count)) + "}"),
+        (
+            "yaml",
+            lambda count: "a: &a {x: 1}\nb:\n  <<: *a\n" + "".join(f"  k{n}: 1\n" for n in range(count)),
+        ),
+        ("json", lambda count: json.dumps({f"key_{n}": 1 for n in range(count)})),
+    ],
+    ids=["block", "flow", "merged", "JSON"],
+)
+def test_ten_times_the_keys_in_one_object_take_about_ten_times_as_long(
+    tmp_path: Path, suffix: str, text: Callable[[int], str]
+) -> None:
+    def seconds(count: int) -> float:
+        path = write(tmp_path / f"c.{suffix}", text(count))
+        took = []
+        for _ in range(2):
+            began = time.process_time()
+            read_desired_file(path)
+            took.append(time.process_time() - began)
+        return min(took)
+
+    seconds(10)  # imports
+
+    assert seconds(5_000) < 35 * seconds(500)  # a hundred times, if each key were compared with all others
 
 
 def test_a_mapping_that_was_merged_may_be_merged_again(tmp_path: Path) -> None:
