@@ -59,7 +59,8 @@ def decide(rng: random.Random, worker: int, number: int, known: dict[tuple[str, 
     kind = rng.choices([*WEIGHTS], [*WEIGHTS.values()])[0]
     if kind in {"patch", "stamp", "stamp_many", "delete"} and not known:
         kind = "find"
-    store = rng.choice(STORES)
+    store = STORES[_uneven(rng, len(STORES))]
+    name = NAMES[_uneven(rng, len(NAMES))]
     age = rng.uniform(0, 1.5 * _STALE_AFTER_SECONDS)
     instant = (datetime.now(UTC) - timedelta(seconds=age)).isoformat(timespec="milliseconds")
     mark = {"properties": {property_of(worker): number}}
@@ -67,9 +68,9 @@ def decide(rng: random.Random, worker: int, number: int, known: dict[tuple[str, 
     match kind:
         case "upsert":
             fields = {**mark, **({"dataFreshness": instant} if rng.random() < 0.5 else {})}
-            return {"kind": kind, "store": store, "names": [rng.choice(NAMES)], "fields": fields}
+            return {"kind": kind, "store": store, "names": [name], "fields": fields}
         case "find":
-            return {"kind": kind, "store": store, "names": [rng.choice(NAMES)]}
+            return {"kind": kind, "store": store, "names": [name]}
         case "patch":
             return {"kind": kind, "ids": [rng.choice(ids)], "fields": mark}
         case "stamp":
@@ -90,6 +91,11 @@ def decide(rng: random.Random, worker: int, number: int, known: dict[tuple[str, 
             stores = [store] if rng.random() < 0.5 else list(STORES)
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
             return {"kind": kind, "stores": stores, "now": now, "stale_after": _STALE_AFTER_SECONDS}
+
+
+def _uneven(rng: random.Random, number: int) -> int:
+    """Return a number below another one, most often a small one: some names are popular."""
+    return int(number * rng.random() ** 3)
 
 
 def carry_out(client: QlikCloudClient, operation: Arguments, note: Note) -> list[Result]:
