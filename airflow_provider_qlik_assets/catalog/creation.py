@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import pendulum
 
-from airflow_provider_qlik_assets.catalog.deletion import delete_listed
+from airflow_provider_qlik_assets.catalog.deletion import LastLook, delete_listed
 from airflow_provider_qlik_assets.catalog.overlay import given_properties
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.client.content import is_as_sent
@@ -59,7 +59,8 @@ _MOST_CREATES = 3
 _MOST_LOOKS = 5
 # The ``Date`` of an answer is in whole seconds.
 _DATE_SECONDS = 1.0
-_CHUNK = 100
+# More pages than it pays to list.
+_READ_EACH = 10**9
 _MOST_REMEMBERED = 100_000
 
 
@@ -254,7 +255,9 @@ class Creations:
             second: list[tuple[str, DataAsset]] = []
             for name in list(self._desired):
                 named = found.get(name, [])
-                if name not in self._own:
+                if name in self._own and looks <= _MOST_LOOKS and not self._own_exists(name, named):
+                    del self._own[name]  # the next look tells whether it has to be created again
+                elif name not in self._own:
                     self._settle_other(settled, name, named)
                 elif (first := self._before_own(name, named)) is None or looks > _MOST_LOOKS:
                     if len(named) > 1:
@@ -262,8 +265,8 @@ class Creations:
                     self._keep(settled, [name])
                 else:
                     second.append((name, first))
-            for start in range(0, len(second), _CHUNK):
-                for name, first in self._withdraw(second[start : start + _CHUNK]):
+            if second:
+                for name, first in self._withdraw(second):
                     self._use(settled, name, first)
         return settled
 
@@ -313,6 +316,11 @@ class Creations:
                 self._since = None
         return self._client.list_data_assets(self._store_id)
 
+    def _own_exists(self, name: str, found: list[DataAsset]) -> bool:
+        key = id_of(self._own[name])
+        # A listing may lag behind.
+        return any(asset.id == key for asset in found) or bool(self._client.existing_ids([key]))
+
     def _before_own(self, name: str, found: list[DataAsset]) -> DataAsset | None:
         """Return the data asset that was created before the own one of the same name."""
         own = self._own[name]
@@ -326,40 +334,46 @@ class Creations:
         :param second: names, and the first data asset of each.
         :return: those of them whose first one is to be used.
         """
-        used, to_delete = [], []
-        for name, first in second:
-            own = self._own[name]
-            try:
-                current = self._client.get_data_asset(id_of(own))
-            except QlikNotFoundError:
-                used.append((name, first))
-                continue
+        firsts = dict(second)
+        names = {id_of(self._own[name]): name for name in firsts}
+        vanished: set[str] = set()
+
+        def allows(current: DataAsset) -> bool:
+            name = names[id_of(current)]
+            vanished.discard(name)
             if not self._is_as_created(current, name):
+                return False
+            if not self._client.existing_ids([id_of(firsts[name])]):
+                vanished.add(name)
+                return False
+            return True
+
+        last_look = LastLook(self._client, [self._store_id], total=_READ_EACH, allows=allows)
+        try:
+            results = delete_listed(self._client, [self._own[name] for name in firsts], last_look=last_look)
+        except QlikCloudError as error:
+            logger.warning(
+                "Data store %s may now have two data assets with the same technical name: if they are still "
+                "there, delete %s. %s",
+                self._store_id, first_few([self._own[name].label for name in firsts]), error,
+            )  # fmt: skip
+            if isinstance(error, (*ENDING_ERRORS, QlikStoppedError)):
+                raise
+            results = []
+        for result in results:
+            if result.action == "skipped" and names[result.id] not in vanished:
                 logger.warning(
                     "Data assets %s and %s of data store %s have the same technical name. The first one is "
                     "used; the other one was changed by another writer and is left alone: merge them.",
-                    first.label, current.label, self._store_id,
+                    firsts[names[result.id]].label, self._own[names[result.id]].label, self._store_id,
                 )  # fmt: skip
-                used.append((name, first))
-            elif self._client.existing_ids([id_of(first)]):
-                to_delete.append(current)
-                used.append((name, first))
+        used = [(name, first) for name, first in second if name not in vanished]
         if used:
             logger.warning(
                 "%d data assets were created by another task at the same moment; using those: %s.",
                 len(used),
                 first_few([first.label for _, first in used]),
             )
-        try:
-            delete_listed(self._client, to_delete)
-        except QlikCloudError as error:
-            logger.warning(
-                "Data store %s may now have two data assets with the same technical name: if they are still "
-                "there, delete %s. %s",
-                self._store_id, first_few([asset.label for asset in to_delete]), error,
-            )  # fmt: skip
-            if isinstance(error, (*ENDING_ERRORS, QlikStoppedError)):
-                raise
         for name, _ in used:
             del self._own[name]
         return used

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik_assets.catalog import Sync, upsert_data_asset
-from airflow_provider_qlik_assets.client import QlikCloudClient
+from airflow_provider_qlik_assets.client import QlikCloudClient, RateLimits
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
 from tests.clients import Clock, Connect
 
@@ -158,6 +158,42 @@ def test_an_own_one_that_somebody_used_is_left_alone_and_reported(
     assert (
         f"theirs (orders) and {ours} (orders) of data store store have the same technical name" in caplog.text
     )
+
+
+@both
+def test_an_own_one_that_somebody_used_while_its_deletion_waited_is_left_alone(
+    sandbox: Sandbox, connect: Connect, clock: Clock, create: Any
+) -> None:
+    """The look that the deletion is based on comes after the wait for the quota."""
+    first = {"id": "theirs", "technicalName": "orders", "createdTime": CREATED_FIRST}
+    edits: list[str] = []
+
+    def wait(seconds: float) -> None:
+        clock.sleep(seconds)
+        for ours in sandbox.assets.keys() - {"theirs", *edits}:
+            edits.append(ours)
+            sandbox.touch(ours, description="a steward's")
+
+    client = connect(rate_limits=RateLimits(tier2_limit=2), sleep=wait)
+    meddling = Meddling(client, before={"create_data_asset": lambda: sandbox.add_asset("store", **first)})
+
+    assert create(meddling)[0] == "theirs"
+
+    (ours,) = edits
+    assert sandbox.assets[ours]["description"] == "a steward's"
+
+
+@both
+def test_an_own_one_that_is_deleted_at_once_is_created_again(
+    sandbox: Sandbox, client: QlikCloudClient, create: Any
+) -> None:
+    delete_all = Meddling(
+        client, after={"create_data_asset": lambda: client.delete_data_assets(list(sandbox.assets))}
+    )
+
+    key, action = create(delete_all)
+
+    assert (list(sandbox.assets), action) == ([key], "created")
 
 
 @both
