@@ -22,8 +22,8 @@ def is_empty(value: Any) -> bool:
 def is_as_sent(asset: DataAsset, body: Mapping[str, Any]) -> bool:
     """Return whether a data asset holds what a create or full update sent, and nothing else.
 
-    So it may be what that request left behind, and nobody has changed it. An empty value is like none, tags
-    are a set, and what Qlik Cloud sets by itself does not count.
+    So it may be what that request left behind, and it has not been changed since. An empty value is like
+    none, tags are a set, and what Qlik Cloud sets by itself does not count.
 
     :param body: as it was sent.
     """
