@@ -199,7 +199,7 @@ def _exchange(request: Request) -> Exchange:
 
 def _user(request: Request) -> User:
     user = _exchange(request).user
-    assert user is not None  # noqa: S101 - the gateway lets nobody else through
+    assert user is not None  # noqa: S101 - the gateway rejects all other requests
     return user
 
 
