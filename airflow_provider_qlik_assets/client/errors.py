@@ -147,8 +147,8 @@ class QlikApiError(QlikCloudError):
     :param context: sentence that replaces the default next step.
 
     ``repeated`` tells whether an earlier attempt of the same request may have been carried out; a conflict
-    may then be with the caller's own change. ``from_qlik`` is ``False`` if the body is none of Qlik Cloud, so
-    that something else may have answered in its place.
+    may then be with the caller's own change. ``from_qlik`` is ``False`` if the body does not look like Qlik
+    Cloud's, so that something else may have answered in its place.
     """
 
     next_step = "Look the code up in Qlik's API reference."
@@ -232,7 +232,7 @@ class QlikConflictError(QlikApiError):
 
 
 class QlikDataAssetExistsError(QlikConflictError):
-    """The data asset exists already, and the caller asked that it must not."""
+    """The data asset already exists, and the caller asked for an error in that case."""
 
     next_step = 'Use if_exists="update" to change it or if_exists="skip" to leave it as it is.'
 
