@@ -81,7 +81,7 @@ def delete_by_id(
                 missing.append(data_asset_id)
             reader = patient or client
     if missing:
-        logger.info("%d data assets do not exist or no longer exist: %s.", len(missing), first_few(missing))
+        logger.info("%d data assets do not exist: %s.", len(missing), first_few(missing))
     guards.check(len(found), len(ids))
     yield from (Result(data_asset_id, "missing") for data_asset_id in missing)
     if dry_run:

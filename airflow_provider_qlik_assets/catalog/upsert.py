@@ -136,7 +136,10 @@ def _create(
             if attempt == _CREATE_ATTEMPTS or isinstance(error, QlikResponseError):
                 raise
             pause = random.uniform(0, 2.0**attempt)  # noqa: S311 - jitter
-            logger.warning("It was not created; attempt %d follows in %.1f s: %s", attempt + 1, pause, error)
+            logger.warning(
+                "Data asset %s was not created; attempt %d follows in %.1f s: %s",
+                desired.technical_name, attempt + 1, pause, error,
+            )  # fmt: skip
             client.sleep(pause)
     raise AssertionError("unreachable")
 

@@ -28,7 +28,7 @@ def is_as_sent(asset: DataAsset, body: Mapping[str, Any]) -> bool:
     :param body: as it was sent.
     """
     ignored = _SET_BY_QLIK | (_FILLED_IN - body.keys())
-    return same_json(_content(asset.to_request(), ignored), _content(body, ignored))
+    return same_json(_content(asset.writable(), ignored), _content(body, ignored))
 
 
 def _content(body: Mapping[str, Any], ignored: Set[str]) -> dict[str, Any]:

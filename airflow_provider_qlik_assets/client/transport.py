@@ -39,7 +39,7 @@ from airflow_provider_qlik_assets.client.network import (
 )
 from airflow_provider_qlik_assets.client.rate_limit.limiter import RateLimiter, Tier
 from airflow_provider_qlik_assets.client.retry import Failure, RetryPolicy
-from airflow_provider_qlik_assets.client.sent_secrets import hide_secrets, remember_secret
+from airflow_provider_qlik_assets.client.sent_secrets import hide_secrets
 from airflow_provider_qlik_assets.client.stopping import StopFlag
 
 logger = get_logger(__name__)
@@ -215,7 +215,9 @@ class Transport:
             )
             self._stop_flag.check(not_sent)
             self._limiter.acquire(request.tier)  # the flag ends a wait, too; a grant is not wasted
-            with AnswerDeadline(sum(self._timeout)) as exchange:
+            # An answer to a token request named the place that it was redirected to.
+            hides_url = request.secret_answer and url != shown_url
+            with AnswerDeadline(sum(self._timeout), hides_url=hides_url) as exchange:
                 response, content = self._exchange(prepared, exchange, f"{method} {shown_url}", quote)
                 if not response.is_redirect:
                     try:
@@ -226,11 +228,7 @@ class Transport:
                     exchange.connection_is_sound = is_framed_plainly(response)
                     return response.status_code, document
             url, params = self._redirect_target(method, url, shown_url, response, quote), None
-            if request.secret_answer:
-                target = url.removeprefix(self.base_url)
-                if target != request.path:
-                    remember_secret(target)  # urllib3 logs where a request goes
-            else:
+            if not request.secret_answer:
                 shown_url = hide_secrets(urlsplit(url)._replace(query="", fragment="").geturl())
         raise QlikResponseError(
             f"{method} {shown_url} was redirected in a loop. Check the host of the connection.",

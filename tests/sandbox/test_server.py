@@ -166,8 +166,8 @@ def test_the_server_does_not_hold_back_its_answers(sandbox: Sandbox, api) -> Non
         api("GET", "/api/v1/users/me")
         seconds.append(time.monotonic() - started)
     # With Nagle's algorithm each answer takes 40 ms, until the client's delayed acknowledgement; on a busy
-    # machine some do without it. The first ones are acknowledged at once.
-    assert sorted(seconds[50:])[10] < 0.03
+    # machine some do without it, and others take long for another reason. The first are acknowledged at once.
+    assert sum(0.035 < one < 0.06 for one in seconds[50:]) < 25
 
 
 def test_every_asset_is_on_one_page_of_a_large_sorted_listing(sandbox: Sandbox, api) -> None:

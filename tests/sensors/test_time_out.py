@@ -84,6 +84,7 @@ def test_deferrable_sensor_defers_at_once(
         make_sensor(deferrable=True, timeout=3 if fault.kind == "delay" else 120).execute({})
 
     assert seconds() < 20  # the faults last longer
+    assert sum(entry.fault == fault.kind for entry in qlik_sandbox.journal.requests()) == 1
 
 
 @pytest.mark.parametrize("mode", [{"mode": "poke"}, {"mode": "reschedule"}, {"deferrable": True}])

@@ -87,8 +87,8 @@ class Sync:
         }
         if delete_unlisted and not self._desired:
             raise QlikValidationError(
-                "No data asset is desired, so delete_unlisted would empty the data store: refused. Check "
-                "where the list comes from."
+                "The list of data assets is empty, and delete_unlisted would delete the whole data store: "
+                "nothing was sent. Check where the list comes from."
             )
         self._delete_unlisted = delete_unlisted
         self._guards = guards or DeletionGuards()
@@ -190,7 +190,7 @@ class Sync:
                     self._other_results[id_of(asset)] = Result(id_of(asset), "skipped", asset)
         if duplicates:
             logger.warning(
-                "%d data assets were created by another task at the same moment; keeping those: %s.",
+                "Another task created %d data assets at the same moment; keeping those, deleting ours: %s.",
                 len(duplicates),
                 first_few([asset.technical_name or "" for asset in duplicates]),
             )

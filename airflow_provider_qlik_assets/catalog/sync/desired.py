@@ -78,7 +78,8 @@ def _as_list(entries: Any, *, quote: bool) -> list[Any]:
         if unknown:
             key = f"the unknown key {shorten(repr(unknown[0]), 60)}" if quote else "an unknown key"
             raise QlikValidationError(
-                f"Beside {ENTRIES} there is {key}; one for anchors begins with {_IGNORED_PREFIX!r}."
+                f"Next to {ENTRIES} there is {key}: remove it, or begin its name with {_IGNORED_PREFIX!r} "
+                "if it only holds anchors."
             )
         entries = entries[ENTRIES]
     if isinstance(entries, (str, bytes, Mapping, DataAsset)) or not isinstance(entries, Iterable):
