@@ -112,8 +112,9 @@ def test_a_request_that_hangs_ends_in_time_in_a_later_process_too(
 
     assert run_dag(dag).state == "failed"
     ended = time.monotonic()
-    first, _, hangs = qlik_sandbox.journal.requests()
+    first, _, hangs, *last = qlik_sandbox.journal.requests()
     assert hangs.arrived - first.arrived > 1.5
+    assert len(last) <= 1  # at the time-out itself
     assert ended - first.arrived < 12 + 5  # some of it is Airflow's
 
 
@@ -125,9 +126,8 @@ def test_a_poke_is_not_made_before_the_rate_limit_allows_it(
     with pytest.raises(AirflowSensorTimeout):
         make_sensor(poke_interval=0).execute({})
 
-    assert (
-        len(logged("Polling again as soon as the quota allows: ")) == 2
-    )  # what was refused, and the last look at the time-out
+    # What was refused, and the last look at the time-out.
+    assert len(logged("Polling again as soon as the quota allows: ")) == 2
 
 
 def test_many_ids_are_read_although_requests_are_spaced(
