@@ -1,4 +1,4 @@
-"""How errors of Qlik Cloud end an Airflow task: the only place that decides which are permanent.
+"""How errors of Qlik Cloud end an Airflow task; which of them are permanent is in client/verdicts.py.
 
 ====================================================================  ===========================
 error                                                                 the task

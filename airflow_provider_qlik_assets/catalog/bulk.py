@@ -249,7 +249,7 @@ class _Workers(Generic[Job]):
                 finished &= self._take(future)
             self._on_tick()
         if not finished:
-            self._caller.stop_flag.check("what was left was not begun")
+            self._caller.stop_flag.check("the remaining data assets were not processed")
 
     def _take(self, future: Future[Result]) -> bool:
         """Record the outcome of a job; return whether it was carried out, successfully or not."""

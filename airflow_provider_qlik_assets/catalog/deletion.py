@@ -87,7 +87,7 @@ def delete_by_id(
             reader = patient or client
     missing = [data_asset_id for data_asset_id in ids if data_asset_id not in found]
     if missing:
-        logger.info("%d data assets do not exist or no longer exist: %s.", len(missing), first_few(missing))
+        logger.info("%d data assets do not exist: %s.", len(missing), first_few(missing))
     guards.check(len(found), len(ids))
     results = [Result(data_asset_id, "missing") for data_asset_id in missing]
     if dry_run:

@@ -34,7 +34,7 @@ class NamePattern:
 
     def __init__(self, pattern: str) -> None:
         if not isinstance(pattern, str) or not 1 <= len(pattern) <= LONGEST_PATTERN:
-            raise ValueError(f"it must be a text of 1 to {LONGEST_PATTERN} characters")
+            raise ValueError(f"it must be a string of 1 to {LONGEST_PATTERN} characters")
         try:
             re.compile(pattern)
         except (re.error, OverflowError, RecursionError) as error:
@@ -217,7 +217,7 @@ class _Parser:
             least = int(count[1] or 0)
             most = int(count[3]) if count[3] else None if count[2] else least
             if max(least, most or 0) > _MOST_STATES:
-                raise ValueError("it repeats too often")
+                raise ValueError("a repetition count is too high")
             repeated = _Repetition(inner, least, most)
         else:
             return inner

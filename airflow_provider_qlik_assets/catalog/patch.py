@@ -53,7 +53,7 @@ def patch_data_asset(
         if missing and expected_version not in {None, current.version}:
             raise QlikConflictError.without_request(
                 409,
-                f"Data asset {data_asset_id} has version {current.version}, not {expected_version}.",
+                f"Data asset {current.label} has version {current.version}, not {expected_version}.",
             )
         return missing
 

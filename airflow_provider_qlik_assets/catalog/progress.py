@@ -59,7 +59,7 @@ class Progress:
         now = self._clock()
         if now - self._sampled_at < _SAMPLE_SECONDS:
             return
-        # Waiting time says nothing about the speed of the work.
+        # Waiting does not tell how fast the work is.
         waited, waiting = self._waits, self._wait(1)
         self._waits = waiting > 0
         if not (waited or self._waits):

@@ -37,7 +37,7 @@ class Authenticator(AuthBase):
 
     @abstractmethod
     def token(self, *, refused: str | None = None) -> str:
-        """Return the token to send; not ``refused``, if another one can be had."""
+        """Return the token to send: another one than ``refused``, if there is one."""
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Authenticate a request."""

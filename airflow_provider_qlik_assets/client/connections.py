@@ -29,7 +29,10 @@ from airflow_provider_qlik_assets.client.sent_secrets import remember_secret
 _LONGEST_LINE = 65_536
 
 _current = threading.local()
-watch_urllib3(lambda: getattr(_current, "deadline", None) is not None)
+watch_urllib3(
+    is_ours=lambda: getattr(_current, "deadline", None) is not None,
+    is_secret=lambda: getattr(getattr(_current, "deadline", None), "hides_url", False),
+)
 
 
 class AnswerDeadline:
@@ -40,9 +43,11 @@ class AnswerDeadline:
     for the answer to another request.
 
     :param seconds: time until the connection is shut down.
+    :param hides_url: whether the URL may hold a secret, so that urllib3 logs nothing.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, hides_url: bool = False) -> None:
+        self.hides_url = hides_url
         self.expired = False
         self.connection_is_sound = False
         self._connection: Any = None

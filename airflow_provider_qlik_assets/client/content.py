@@ -23,13 +23,13 @@ def is_empty(value: Any) -> bool:
 def is_as_sent(asset: DataAsset, body: Mapping[str, Any]) -> bool:
     """Return whether a data asset holds what a create or full update sent, and nothing else.
 
-    So it may be what that request left behind, and nobody has changed it. An empty value is like none, tags
-    are a set, and what Qlik Cloud sets by itself does not count.
+    So it may be what that request left behind, and it has not been changed since. An empty value is like
+    none, tags are a set, and what Qlik Cloud sets by itself does not count.
 
     :param body: as it was sent.
     """
     ignored = _SET_BY_QLIK | (_FILLED_IN - body.keys())
-    return same_json(_content(asset.to_request(), ignored), _content(body, ignored))
+    return same_json(_content(asset.writable(), ignored), _content(body, ignored))
 
 
 def required_body(asset: DataAsset, *fields: str) -> dict[str, Any]:

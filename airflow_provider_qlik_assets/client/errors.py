@@ -130,14 +130,14 @@ class ErrorDetail:
         :param http_status: status that the reader knows already; what only repeats it is left out.
         """
         code = "" if self.code == f"HTTP-{http_status}" else self.code
-        title = self.title.strip().rstrip(".:")
-        if http_status is not None and title.casefold() == _phrase(http_status).casefold():
+        known = {"", "" if http_status is None else _phrase(http_status).casefold()}
+        title, detail = self.title.strip().rstrip(".:"), self.detail.strip()
+        if title.casefold() in known:
             title = ""
+        if detail.rstrip(".").casefold() in known | {title.casefold()}:
+            detail = ""
         text = " ".join(part for part in (code, title) if part)
-        detail = self.detail.strip()
-        if not detail or detail.rstrip(".").casefold() == title.casefold():
-            return shorten(text)
-        return shorten(f"{text}: {detail}" if text else detail)
+        return shorten(": ".join(part for part in (text, detail) if part))
 
 
 class QlikApiError(QlikCloudError):
@@ -152,8 +152,8 @@ class QlikApiError(QlikCloudError):
     :param context: sentence that replaces the default next step.
 
     ``repeated`` tells whether an earlier attempt of the same request may have been carried out; a conflict
-    may then be with the caller's own change. ``from_qlik`` is ``False`` if the body is none of Qlik Cloud, so
-    that something else may have answered in its place.
+    may then be with the caller's own change. ``from_qlik`` is ``False`` if the body does not look like Qlik
+    Cloud's, so that something else may have answered in its place.
     """
 
     next_step = "Look the code up in Qlik's API reference."
@@ -237,7 +237,7 @@ class QlikConflictError(QlikApiError):
 
 
 class QlikDataAssetExistsError(QlikConflictError):
-    """The data asset exists already, and the caller asked that it must not."""
+    """The data asset already exists, and the caller asked for an error in that case."""
 
     next_step = 'Use if_exists="update" to change it or if_exists="skip" to leave it as it is.'
 
@@ -276,7 +276,7 @@ class QlikPartialFailureError(QlikCloudError):
     def __init__(self, failures: Mapping[str, QlikCloudError], *, total: int) -> None:
         self.failures = dict(failures)
         shown = [
-            f"{shorten(name, 200)}: {shorten(str(error), 1000)}"
+            f"{shorten(name, 200)}: {one_line(str(error), 1000)}"
             for name, error in list(self.failures.items())[:_MOST_SHOWN_FAILURES]
         ]
         more = len(self.failures) - len(shown)
@@ -322,18 +322,18 @@ def shorten(text: str, limit: int = _SHOWN_CHARACTERS) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
-def one_line(message: str) -> str:
+def one_line(message: str, limit: int = _LONGEST_MESSAGE) -> str:
     """Return a message, or a part of one, as :func:`shorten` does, but for its ends, which may be spaces.
 
-    One that is too long for a log loses its middle.
+    If it is longer than ``limit`` characters, its middle is cut out: the trace id stands at the end.
     """
     message = hide_secrets(message)
     if len(message) > 2 * _LONGEST_MESSAGE:
         message = message[:_LONGEST_MESSAGE] + message[-_LONGEST_MESSAGE:]
     text = _printable(message)
-    if len(text) <= _LONGEST_MESSAGE:
+    if len(text) <= limit:
         return text
-    return f"{text[: _LONGEST_MESSAGE * 3 // 4]} … {text[3 - _LONGEST_MESSAGE // 4 :]}"
+    return f"{text[: limit * 3 // 4]} … {text[3 - limit // 4 :]}"
 
 
 def _printable(text: str) -> str:

@@ -24,13 +24,16 @@ def get_logger(name: str) -> logging.Logger:
     return logger
 
 
-def watch_urllib3(is_ours: Callable[[], bool]) -> None:
+def watch_urllib3(is_ours: Callable[[], bool], is_secret: Callable[[], bool]) -> None:
     """Escape what urllib3 logs of answers like :func:`shorten`, and drop tracebacks, which repeat it.
 
     :param is_ours: whether the thread is making a request of this package; other lines stay unchanged.
+    :param is_secret: whether the URL of that request must not be shown; nothing is logged then.
     """
 
     def shorten_arguments(record: logging.LogRecord) -> bool:
+        if is_secret():
+            return False
         if is_ours():
             record.exc_info = None
             if isinstance(record.args, tuple):

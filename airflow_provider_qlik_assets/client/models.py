@@ -34,7 +34,7 @@ SET_BY_QLIK = SET_ONCE_FIELDS | SET_BY_EACH_WRITE
 """Fields that no request changes."""
 
 READ_ONLY_FIELDS = SET_BY_QLIK - {"id", "version"}
-"""Fields that no request holds: the others say which data asset is meant, and which state of it."""
+"""Fields that no request contains; ``id`` and ``version`` identify the data asset and its state."""
 
 FILLED_IN_FIELDS = frozenset({"owner_id", "space_id"})
 """Fields that Qlik Cloud sets if a request does not."""
@@ -151,6 +151,10 @@ class DataAsset(_ApiModel):
         :raises QlikValidationError: if a value exceeds the API's limits.
         """
         self.check()
+        return self.writable()
+
+    def writable(self) -> dict[str, Any]:
+        """Return what :meth:`to_request` does, for a data asset that was read: its values are not checked."""
         body = self.model_dump(
             mode="json", by_alias=True, exclude_none=True, exclude=set(READ_ONLY_FIELDS | {"data_store_info"})
         )

@@ -64,7 +64,7 @@ class Route:
         if not is_read or not parts.host or parts.scheme not in _PROXY_SCHEMES:
             raise QlikConfigurationError(
                 f"{source} is not a valid proxy address: set it to http://host:port or "
-                "http://user:password@host:port, by scheme of the tenant."
+                "http://user:password@host:port, under the scheme of the tenant (https)."
             )
         if parts.scheme.startswith("socks"):
             try:

@@ -44,7 +44,7 @@ from airflow_provider_qlik_assets.client.network import (
 )
 from airflow_provider_qlik_assets.client.rate_limit.limiter import RateLimiter, Tier
 from airflow_provider_qlik_assets.client.retry import Failure, RetryPolicy
-from airflow_provider_qlik_assets.client.sent_secrets import hide_secrets, remember_secret
+from airflow_provider_qlik_assets.client.sent_secrets import hide_secrets
 from airflow_provider_qlik_assets.client.server_clock import ServerClock
 from airflow_provider_qlik_assets.client.stopping import StopFlag
 
@@ -246,7 +246,9 @@ class Transport:
                     return HTTPStatus.NO_CONTENT, request.parse(None)
                 self._stop_flag.check(not_sent)
                 prepared.prepare_body(None, None, json=body)
-            with AnswerDeadline(sum(self._timeout)) as exchange:
+            # An answer to a token request named the place that it was redirected to.
+            hides_url = request.secret_answer and url != shown_url
+            with AnswerDeadline(sum(self._timeout), hides_url=hides_url) as exchange:
                 response, content = self._exchange(prepared, exchange, f"{method} {shown_url}", quote)
                 if not response.is_redirect:
                     try:
@@ -257,11 +259,7 @@ class Transport:
                     exchange.connection_is_sound = is_framed_plainly(response)
                     return response.status_code, document
             url, params = self._redirect_target(method, url, shown_url, response, quote), None
-            if request.secret_answer:
-                target = url.removeprefix(self.base_url)
-                if target != request.path:
-                    remember_secret(target)  # urllib3 logs where a request goes
-            else:
+            if not request.secret_answer:
                 shown_url = hide_secrets(urlsplit(url)._replace(query="", fragment="").geturl())
         raise QlikResponseError(
             f"{method} {shown_url} was redirected in a loop. Check the host of the connection.",

@@ -36,7 +36,7 @@ ENDING_ERRORS = (QlikAuthenticationError, QlikConfigurationError, QlikRateLimitE
 """Errors that every other request would get as well."""
 
 UNAVAILABLE_ERRORS = (QlikConnectionError, QlikResponseError, QlikServerError)
-"""Errors that count as such if many requests in a row fail with nothing else."""
+"""Errors that end bulk work if many requests in a row fail with one of them."""
 
 
 def outcome_is_unknown(error: QlikCloudError) -> bool:

@@ -1,15 +1,16 @@
-"""Which data assets the asset events that triggered a run speak of, and how fresh they are.
+"""The data assets named by the asset events that triggered a run, and their freshness.
 
 The extra of an event's Airflow asset names data assets: ``qlik_data_asset_id`` is an id,
-``qlik_data_asset_ids`` a list of ids. How fresh they are is ``data_freshness`` of the event's extra (RFC 3339
-text, at most a day ahead), or else the moment of the event. Of several events for one data asset, the newest
+``qlik_data_asset_ids`` a list of ids. Their freshness is ``data_freshness`` in the event's extra (RFC 3339
+text, at most a day ahead), or else the time of the event. If several events name a data asset, the newest
 instant counts.
 
-The extra of an asset is part of a DAG file. That of an event comes from whoever may send events of that
-asset, so it names data assets, and tells an instant further ahead, only if the operator trusts it.
+The extra of an asset is part of a DAG file. Anyone who may send events of that asset can choose the extra of
+an event. It therefore names data assets, and gives an instant further ahead, only if the operator trusts it.
 
-An event of an asset watcher names none: it tells what an outside system, such as Qlik itself, says of the
-asset. Stamping the data asset for it would be a change that the watcher reports again, without end.
+An event of an asset watcher names no data asset: it reports what an external system, such as Qlik itself,
+says about the asset. Stamping the data asset would be a change that the watcher reports again, in an endless
+loop.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ def instants_of_events(
 
     Events that name no data asset are counted in the log; they are not a failure.
 
-    :param context: of the running task.
-    :param trust_event_extra: whether the ids in an event's extra count, and go before those of its asset.
+    :param context: context of the running task.
+    :param trust_event_extra: whether the ids in an event's extra count, and take precedence over those of its
+        asset.
     :param allow_future: whether an instant may be more than a day ahead; one in an event's extra only if that
         is trusted.
     """
@@ -77,7 +79,7 @@ def instants_of_events(
 
 
 def _events(context: Context) -> list[Any]:
-    """Return the events, each once: one that came through an alias is there for the asset, too."""
+    """Return each event once: one that came through an alias also occurs for the asset."""
     variables: Mapping[str, Any] = context
     by_asset: Mapping[Any, Any] = next((variables[key] for key in _CONTEXT_KEYS if key in variables), {})
     return list({id(event): event for events in by_asset.values() for event in events}.values())

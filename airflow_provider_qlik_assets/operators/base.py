@@ -1,4 +1,4 @@
-"""What all operators have in common: the connection, waits for the quota, how a task ends, and XComs."""
+"""The common base of all operators: the connection, waits for the quota, how a task ends, and XComs."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client import QlikCloudClient
 
 _LONGEST_WAIT_ON_WORKER_SECONDS = 60.0
-# Once the quota has been used up, it will be so again soon.
+# A quota that was used up once will soon be used up again.
 _LONGEST_WAIT_ONCE_RESUMED_SECONDS = 30.0
 
 
 class QlikOperator(TemplatedArguments, BaseOperator):
-    """What the operators have in common.
+    """The common base of the operators.
 
-    A deferrable one releases the worker slot whenever the quota is used up for long, and goes on with what is
-    left. A task that is ended from outside sends nothing more.
+    A deferrable operator releases the worker slot while the quota is used up for long, and then continues
+    with what is left. A task that is ended from outside sends no more requests.
 
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
     :param deferrable: whether to release the worker slot while the quota is used up for more than a minute;
@@ -43,7 +43,7 @@ class QlikOperator(TemplatedArguments, BaseOperator):
 
     ui_color = "#d5f0e1"
 
-    # Members of the result that are XComs of their own, so that ``operator.output["counts"]`` works.
+    # Members of the result that are also separate XComs, so that ``operator.output["counts"]`` works.
     pushed_members: ClassVar[tuple[str, ...]] = ("counts",)
 
     def __init__(
@@ -64,7 +64,7 @@ class QlikOperator(TemplatedArguments, BaseOperator):
         return QlikCloudHook(self.qlik_conn_id, stop_flag=self._stop_flag)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Do the work, or defer until the quota allows to go on; return the result for XCom."""
+        """Do the work, or defer until the quota allows it to continue; return the result for XCom."""
         return self._do(Part(context))
 
     def execute_complete(
@@ -75,27 +75,27 @@ class QlikOperator(TemplatedArguments, BaseOperator):
         waited: float = 0.0,
         started: str | None = None,
     ) -> dict[str, Any]:
-        """Go on after a wait for the quota: look again and do what is left.
+        """Resume after a wait for the quota: read again and do what is left.
 
-        :param event: what the trigger says.
+        :param event: payload of the trigger's event.
         :param earlier: rows of what was done before the wait.
-        :param waited: seconds waited since the last thing that was done.
+        :param waited: seconds waited since the last progress.
         :param started: the instant at which the task began.
-        :raises AirflowException: the trigger did not say that the wait is over.
+        :raises AirflowException: if the trigger did not report the end of the wait.
         """
         if not isinstance(event, dict) or event.get("status") != "success":
             raise AirflowException(f"The trigger ended with an unexpected event: {shorten(repr(event))}.")
         return self._do(Part(context, earlier or [], waited, parse_instant(started) if started else None))
 
     def on_kill(self) -> None:
-        """Send nothing more and end all waits; what is under way comes to its end.
+        """Send no more requests and end all waits; requests in progress are completed.
 
-        Airflow calls it in a signal handler: it only sets a flag.
+        Airflow calls this in a signal handler, so it only sets a flag.
         """
         self._stop_flag.set()
 
     def _work(self, client: QlikCloudClient, part: Part) -> dict[str, Any]:
-        """Do what earlier parts have left to do, note it in the part as it is done, and return the result."""
+        """Do what earlier parts left undone, record it in the part, and return the result."""
         raise NotImplementedError
 
     def _do(self, part: Part) -> dict[str, Any]:
@@ -154,12 +154,12 @@ class QlikOperator(TemplatedArguments, BaseOperator):
 
 
 class QlikSingleOperator(QlikOperator):
-    """What the operators on a single data asset have in common: the result is that of the data asset."""
+    """The common base of the operators on a single data asset, whose result is theirs."""
 
     pushed_members: ClassVar[tuple[str, ...]] = ("id", "action", "version", "changed_fields")
 
     def _change(self, client: QlikCloudClient, part: Part) -> Result:
-        """Do what there is to do and return what was done."""
+        """Make the change and return the result."""
         raise NotImplementedError
 
     def _work(self, client: QlikCloudClient, part: Part) -> dict[str, Any]:
@@ -169,9 +169,9 @@ class QlikSingleOperator(QlikOperator):
 
 
 class QlikDeletingOperator(QlikOperator):
-    """What the operators that delete have in common: guards, and a dry run that only says what would be done.
+    """The common base of the operators that delete: guards, and a dry run.
 
-    Each sets those of the attributes for which it has an argument.
+    Each operator sets the attributes for which it has an argument.
     """
 
     argument_names: ClassVar[Mapping[str, str]] = {"plan_only": "dry_run"}

@@ -109,7 +109,10 @@ class QlikUpdateDataFreshnessOperator(QlikOperator):
             on_result=partial(self._note, part),
         )
         if problems:
-            raise QlikValidationError(f"Not all asset events could be read: {first_few(problems)}.")
+            raise QlikValidationError(
+                f"Not all asset events could be read: {first_few(problems)}. Correct the extra of these "
+                "assets and events."
+            )
         return part.summary(instants)
 
     def _check_what_to_stamp(self) -> None:

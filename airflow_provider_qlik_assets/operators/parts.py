@@ -1,4 +1,4 @@
-"""What a task has done when it waits for the quota in the triggerer, and how that becomes one result."""
+"""What a task did before and after waits for the quota in the triggerer, combined into one result."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ Row = dict[str, Any]
 
 
 class Part:
-    """The work of a task from its start, or from a wait for the quota, to its end, or to the next wait.
+    """The work of a task between two waits for the quota, or from its start or to its end.
 
-    :param context: of the running task.
+    :param context: context of the running task.
     :param earlier: rows of what earlier parts have done.
-    :param waited: seconds that the task has waited since the last thing that it did; ``None`` in its first
-        part.
-    :param started: the moment at which the first part began; ``None`` is now.
+    :param waited: seconds that the task has waited since its last progress; ``None`` in its first part.
+    :param started: the time at which the first part began; ``None`` is now.
     """
 
     def __init__(
@@ -45,7 +44,7 @@ class Part:
         self.done.append(result.to_row())
 
     def left(self, data_asset_ids: Iterable[str]) -> list[str]:
-        """Return those of some ids that earlier parts have not come to."""
+        """Return the ids that earlier parts did not process."""
         before = {row["id"] for row in self.earlier}
         return [data_asset_id for data_asset_id in data_asset_ids if data_asset_id not in before]
 
@@ -60,21 +59,22 @@ class Part:
         return sum(row["action"] == "deleted" for row in self.earlier)
 
     def progress(self) -> int:
-        """Return how many data assets this part has done that earlier ones had not."""
+        """Return how many data assets only this part has processed."""
         return len(self.left(row["id"] for row in self.done))
 
     def rows(self, *, keep: bool = True) -> list[Row]:
         """Return what was done so far, each data asset once.
 
-        :param keep: whether to return what only earlier parts came to; what they deleted always is.
+        :param keep: whether to include what only earlier parts processed; what they deleted is always
+            included.
         """
         return _merged(self.earlier, self.done, keep=keep)
 
     def summary(self, order: Iterable[str] | None = None, *, keep: bool = True) -> dict[str, Any]:
         """Return ``{"counts": {action: n}, "results": [...]}`` of what was done so far.
 
-        :param order: ids in the order of the results. What earlier parts did by the arguments as they were
-            then, before a template or the DAG changed, comes last.
+        :param order: ids in the order of the results. What earlier parts did with other arguments, before a
+            template or the DAG changed, comes last.
         """
         rows = self.rows(keep=keep)
         if order is not None:

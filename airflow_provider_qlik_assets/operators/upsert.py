@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 
 
 class QlikUpsertDataAssetOperator(QlikSingleOperator):
-    """Register a data asset, or set the given fields of the one that exists.
+    """Register a data asset, or set the given fields of the existing one.
 
-    With an ``id``, that data asset is meant; without, the one of the same data store and technical name.
-    Fields that are not given stay as they are, ``data_freshness`` never goes back, and nothing is written
-    when nothing differs.
+    An ``id`` selects the data asset; without it, the data store and the technical name do. Other fields stay
+    unchanged, ``data_freshness`` never goes back, and nothing is written if nothing differs.
 
     :param data_asset: the fields to set, with the API's names or their snake_case forms.
     :param if_exists: what to do with an existing data asset: ``update`` (default), ``skip`` or ``fail``.

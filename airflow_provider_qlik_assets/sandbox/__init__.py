@@ -1,6 +1,6 @@
 """A local Qlik Cloud tenant for demos and tests: real HTTP, all state in memory.
 
-Importing this package is cheap; the server and its libraries are loaded with the first name that needs them.
+Importing this package is cheap: the server and its libraries are loaded on first use.
 """
 
 from importlib import import_module

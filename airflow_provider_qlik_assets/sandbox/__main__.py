@@ -1,4 +1,4 @@
-"""``python -m airflow_provider_qlik_assets.sandbox``: run a sandbox until it is told to end."""
+"""``python -m airflow_provider_qlik_assets.sandbox``: run a sandbox until it is stopped."""
 
 import argparse
 import json
@@ -20,7 +20,7 @@ _CREDENTIALS = ("url", "api_key", "read_only_api_key", "client_id", "client_secr
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sandbox until SIGTERM or SIGINT.
 
-    :param arguments: command line without the program; the process's own unless given.
+    :param arguments: command line without the program; defaults to that of the process.
     :return: exit status.
     """
     options = _parser().parse_args(arguments)
@@ -88,7 +88,7 @@ def _sandbox(options: argparse.Namespace) -> "sandbox.Sandbox":
 
 
 def _seed(tenant: "sandbox.Sandbox", options: argparse.Namespace) -> str | None:
-    """Return the id of the data store, if one was asked for."""
+    """Return the id of the data store, if one was requested."""
     if options.store is None:
         if options.assets:
             raise ValueError("--assets needs a data store: leave --no-store out")
@@ -118,10 +118,10 @@ def _announce(tenant: "sandbox.Sandbox", store: str | None, ready_file: Path | N
 
 
 def write_ready_file(path: Path, ready: dict[str, str]) -> None:
-    """Write the ready file at once, for this user only: it holds the keys.
+    """Write the ready file atomically and for this user only, because it contains the keys.
 
     :param path: replaced if it exists.
-    :param ready: what it says.
+    :param ready: its content.
     """
     descriptor, unfinished = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
     with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - mkstemp gives a descriptor, mode 0600

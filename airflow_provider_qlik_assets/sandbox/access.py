@@ -1,4 +1,4 @@
-"""Who is answered: programs of this machine, and no page of another site that a browser shows here."""
+"""Access to the sandbox: for programs of this machine, but not for pages of other sites in a browser."""
 
 import secrets
 from collections.abc import Awaitable, Callable
@@ -12,15 +12,15 @@ CONTROL_PATH = "/sandbox"
 
 _NAMES = ("127.0.0.1", "localhost", "[::1]")
 _READS = ("GET", "HEAD", "OPTIONS")
-# What a browser loads to show the documentation of the control API; it sends no token with it.
+# A browser loads these to show the documentation of the control API, without sending a token.
 _OPEN = ("/sandbox/docs", "/sandbox/openapi.json", "/sandbox/static-offline-docs/")
 
 
 class Access:
-    """ASGI middleware that lets through who may use the sandbox.
+    """ASGI middleware that only lets authorized requests through.
 
-    :param application: what to protect.
-    :param control_token: what the control API asks for.
+    :param application: the application to protect.
+    :param control_token: token that the control API requires.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Access:
         own = {f"{name}:{port}" for name in _NAMES} | ({*_NAMES} if port == 80 else set())
         hosts = _values(scope, b"host")
         if len(hosts) != 1 or hosts[0].lower() not in own:
-            # Otherwise a page whose own host name was rebound to this machine could read the answers.
+            # Otherwise a page whose host name was rebound to this machine could read the answers.
             raise SandboxError(421, f"The sandbox is at 127.0.0.1:{port} and localhost:{port} only.")
         if scope["method"] not in _READS and (
             any(
@@ -57,7 +57,7 @@ class Access:
             or any(site not in ("same-origin", "none") for site in _values(scope, b"sec-fetch-site"))
         ):
             raise SandboxError(403, "Pages of other sites may not write to the sandbox.")
-        # As a router would read it, and as it was sent.
+        # Both as a router would read it, and as it was sent.
         if any(path.startswith(CONTROL_PATH) for path in (scope["path"], unquote(scope["path"]))):
             self._check_token(scope)
 
@@ -69,7 +69,7 @@ class Access:
         if len(given) != 1 or not secrets.compare_digest(given[0].encode(), self._control_token):
             raise SandboxError(
                 401,
-                "The control API asks for the control_token that the sandbox printed, as a bearer token.",
+                "The control API requires the control_token that the sandbox printed, as a bearer token.",
                 headers={"WWW-Authenticate": "Bearer"},
             )
 

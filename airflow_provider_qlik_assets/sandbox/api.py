@@ -35,7 +35,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True)
 class _Operation:
-    """One endpoint: how it is reached, what it takes (as OpenAPI says it) and what it answers on success."""
+    """One endpoint: its address, its parameters (as in OpenAPI) and its answer on success."""
 
     method: str
     path: str
@@ -160,14 +160,14 @@ class Endpoints:
         return Response(status_code=204)
 
     async def token(self, request: Request) -> Response:
-        """Give out an access token."""
+        """Issue an access token."""
         body = _exchange(request).json()
         with self._tenant.lock:
             reply = self._tenant.identity.give_token(body, self._base_url() + TOKEN_PATH)
         return _reply(reply, 200)
 
     async def me(self, request: Request) -> Response:
-        """Say who the token is."""
+        """Return the user of the token."""
         return _reply(_user(request).as_json(), 200)
 
     def _known_stores(self, request: Request) -> list[str] | None:
@@ -227,7 +227,7 @@ def _exchange(request: Request) -> Exchange:
 
 def _user(request: Request) -> User:
     user = _exchange(request).user
-    assert user is not None  # noqa: S101 - the gateway lets nobody else through
+    assert user is not None  # noqa: S101 - the gateway rejects all other requests
     return user
 
 
@@ -236,7 +236,7 @@ def _id(kind: Kind, request: Request) -> str:
 
 
 def _query(request: Request) -> Mapping[str, str]:
-    """Return the query parameters; a repeated one is as good as a comma-separated one."""
+    """Return the query parameters; a repeated one counts like a comma-separated one."""
     merged: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         merged[name] = f"{merged[name]},{value}" if name in merged else value
@@ -257,5 +257,7 @@ async def _not_routed(request: Request, error: Any) -> Response:
     if error.status_code == 405:
         routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
         headers["Allow"] = ", ".join(sorted({method for route in routes for method in route.methods}))
-    body = error_body(error.status_code, f"{request.method} {request.url.path} is no endpoint of the API.")
+    body = error_body(
+        error.status_code, f"{request.method} {request.url.path} is not an endpoint of the API."
+    )
     return Response(dumps(body), error.status_code, headers, JSON)

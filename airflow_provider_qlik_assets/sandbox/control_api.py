@@ -1,4 +1,4 @@
-"""The control API under ``/sandbox``: what the Python class offers, for other processes."""
+"""The control API under ``/sandbox``, which offers the Python class to other processes."""
 
 from collections.abc import Callable
 from typing import Annotated, Literal
@@ -17,12 +17,12 @@ from airflow_provider_qlik_assets.sandbox.faults import Fault
 from airflow_provider_qlik_assets.sandbox.identity import FULL_ACCESS
 from airflow_provider_qlik_assets.sandbox.settings import SandboxSettings
 
-# Swagger UI must not send descriptions to the validator of its makers.
+# Swagger UI must not send descriptions to its online validator.
 DOCUMENTATION = {"validatorUrl": None}
 
 
 class QuotaUse(BaseModel):
-    """Quota that another program of the same user takes."""
+    """Quota that another program of the same user uses."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -43,7 +43,7 @@ class PublicKey(BaseModel):
 def control_api(sandbox: Controls) -> FastAPI:
     """Build the application that is mounted at ``/sandbox``.
 
-    It asks for the sandbox's control token, which :mod:`~airflow_provider_qlik_assets.sandbox.access` checks.
+    It requires the sandbox's control token, which :mod:`~airflow_provider_qlik_assets.sandbox.access` checks.
     """
     app = FastAPIOffline(
         title="Control of the Qlik Cloud sandbox",
@@ -62,12 +62,12 @@ def control_api(sandbox: Controls) -> FastAPI:
 
     @app.post("/stores", status_code=201)
     async def add_store(fields: Document) -> dict[str, str]:
-        """Put a data store in place."""
+        """Add a data store."""
         return {"id": sandbox.add_store(**fields)}
 
     @app.post("/assets", status_code=201)
     async def add_assets(assets: list[Document]) -> list[Document]:
-        """Put data assets in place, in order; ``data_store_id`` is short for ``dataStoreInfo``."""
+        """Add data assets, in order; ``data_store_id`` is short for ``dataStoreInfo``."""
         return [sandbox.add_asset(**fields) for fields in assets]
 
     @app.patch("/assets/{asset_id}")
@@ -92,12 +92,12 @@ def control_api(sandbox: Controls) -> FastAPI:
 
     @app.get("/faults")
     async def faults() -> list[Fault]:
-        """Return the faults that may still hit."""
+        """Return the faults that may still occur."""
         return sandbox.faults
 
     @app.post("/faults", status_code=204)
     async def add_fault(fault: Fault) -> None:
-        """Put a fault in force."""
+        """Add a fault."""
         sandbox.add_fault(fault)
 
     @app.get("/journal")

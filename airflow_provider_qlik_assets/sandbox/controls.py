@@ -1,4 +1,4 @@
-"""What tests do with a tenant behind its API's back: look at it, fill it, change it, break it."""
+"""Direct access to a tenant for tests: inspect it, fill it, change it, break it."""
 
 import copy
 import secrets
@@ -34,7 +34,7 @@ class Controls:
 
     @property
     def read_only_api_key(self) -> str:
-        """API key of a user whose writes are refused with 403."""
+        """API key of a user whose writes are rejected with 403."""
         return self._tenant.identity.read_only_api_key
 
     @property
@@ -49,11 +49,11 @@ class Controls:
 
     @property
     def control_token(self) -> str:
-        """Bearer token that the control API asks other processes for."""
+        """Bearer token that the control API requires from other processes."""
         return self._control_token
 
     def register_public_key(self, key_id: str, pem: str | bytes) -> None:
-        """Let the OAuth client ask for tokens with a JWT signed by the private key.
+        """Let the OAuth client request tokens with a JWT signed by the private key.
 
         :param key_id: the JWT's ``kid``.
         :param pem: public key: RSA of at least 2048 bits or elliptic curve P-384.
@@ -78,7 +78,7 @@ class Controls:
         return self._tenant.snapshot(STORE)
 
     def add_store(self, **fields: Any) -> str:
-        """Put a data store in place, past authentication, quota and journal.
+        """Add a data store, bypassing authentication, quota and journal.
 
         :param fields: API names, the read-only ones, ``id`` and ``version`` included; ``technicalName`` is
             the name, ``type`` is ``"sandbox"`` unless given.
@@ -89,7 +89,7 @@ class Controls:
         return key
 
     def add_asset(self, data_store_id: str | None = None, **fields: Any) -> Document:
-        """Put a data asset in place, past authentication, quota and journal.
+        """Add a data asset, bypassing authentication, quota and journal.
 
         A natural key that another asset has is accepted, whatever the switch says.
 
@@ -112,12 +112,12 @@ class Controls:
         return copy.deepcopy(self._tenant.touch(ASSET, asset_id, fields))
 
     def add_fault(self, fault: Fault) -> None:
-        """Put a fault in force, after those that are already."""
+        """Add a fault after the existing ones."""
         self._faults.add(fault)
 
     @property
     def faults(self) -> list[Fault]:
-        """The faults that may still hit."""
+        """The faults that may still occur."""
         return self._faults.pending()
 
     def clear_faults(self) -> None:
@@ -134,7 +134,7 @@ class Controls:
             self._tenant.quota.consume(user_id, tier, requests)
 
     def reset(self) -> None:
-        """Go back to the state after the start: no data, faults, tokens or journal, the first settings."""
+        """Return to the initial state: the first settings, and no data, faults, tokens or journal."""
         with self._tenant.lock:
             self.settings.take_over(self._initial)
             self._tenant.clear()

@@ -1,4 +1,4 @@
-"""The fields of data assets and data stores: what requests may hold and how instants are kept."""
+"""The fields of data assets and data stores: their rules in requests, and how instants are kept."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -22,7 +22,7 @@ _INT64 = 2**63
 
 
 def normal_instant(text: str) -> str:
-    """Return an RFC 3339 instant in UTC, cut to the millisecond.
+    """Return an RFC 3339 instant in UTC, truncated to the millisecond.
 
     :raises ValueError: when the text is not an RFC 3339 date-time between the years 1 and 9999.
     """
@@ -47,7 +47,7 @@ def instant_at(timestamp: float) -> str:
 
 
 def now() -> str:
-    """Return the present instant as the API writes it."""
+    """Return the current instant as the API writes it."""
     when = datetime.now(UTC)
     return _render(when, f"{when.microsecond // 1000:03}")
 
@@ -191,7 +191,7 @@ Model = TypeVar("Model", bound=BaseModel)
 def check(model: type[Model], body: Any, *, ignore_unknown: bool = False) -> Model:
     """Validate a request body.
 
-    :param ignore_unknown: leave out fields that the model does not have, instead of refusing them.
+    :param ignore_unknown: drop fields that the model does not have, instead of rejecting them.
     :raises SandboxError: 400 with one entry per fault.
     """
     if ignore_unknown:

@@ -22,7 +22,7 @@ _TITLES = {
 
 
 class SandboxError(Exception):
-    """A refusal that becomes an error reply.
+    """A rejection that becomes an error reply.
 
     :param status: HTTP status.
     :param details: what is wrong, one sentence per fault found; each becomes an entry of ``errors``.
@@ -45,7 +45,7 @@ def error_body(status: int, *details: str) -> dict[str, Any]:
     """Build Qlik's error body with a new trace id.
 
     :param status: HTTP status, repeated in each entry as a string.
-    :param details: one entry of ``errors`` each; none: an entry with a title alone.
+    :param details: each becomes an entry of ``errors``; without any, there is one entry with only a title.
     """
     common = {"code": f"HTTP-{status}", "title": _TITLES.get(status, "Error."), "status": str(status)}
     return {

@@ -17,17 +17,17 @@ def dumps(value: Any) -> bytes:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 @dataclass
 class Exchange:
-    """What handlers need of a request beside its path and query.
+    """What handlers need from a request in addition to its path and query.
 
     :param raw: the body's bytes.
-    :param content_type: as sent, empty when not.
-    :param authorization: the header as sent, empty when not.
-    :param user: who sent it; ``None`` for token requests of unknown clients.
+    :param content_type: as sent; empty if missing.
+    :param authorization: the header as sent; empty if missing.
+    :param user: the sender; ``None`` for token requests of unknown clients.
     """
 
     raw: bytes
@@ -44,7 +44,7 @@ class Exchange:
             if b"\\u" in self.raw:
                 dumps(value)
         except (ValueError, RecursionError) as invalid:
-            return self.raw.decode(errors="replace"), f"body: is no JSON: {invalid}"
+            return self.raw.decode(errors="replace"), f"body: is not JSON: {invalid}"
         return value, None
 
     @property
@@ -55,7 +55,7 @@ class Exchange:
     def json(self) -> Any:
         """Return the parsed body.
 
-        :raises SandboxError: 400 when it is missing, no JSON, or sent as something else.
+        :raises SandboxError: 400 when it is missing, not JSON, or sent as another content type.
         """
         value, problem = self._parsed
         if problem is not None:
@@ -92,7 +92,7 @@ class Reply:
         return self.status not in (204, 304)
 
     def raw_headers(self) -> list[tuple[bytes, bytes]]:
-        """Return the headers as ASGI wants them, ``content-length`` included."""
+        """Return the headers as ASGI expects them, including ``content-length``."""
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in self.headers.items()]
         if self.has_body:
             headers.append((b"content-length", str(len(self.body)).encode()))

@@ -81,7 +81,7 @@ class Fault(BaseModel):
         return self
 
     def body_bytes(self) -> bytes | None:
-        """Return ``body`` as it is sent: text as it is, anything else as JSON; ``None`` when not given."""
+        """Return ``body`` as sent: text unchanged, anything else as JSON; ``None`` if not given."""
         if self.body is None:
             return None
         return self.body.encode() if isinstance(self.body, str) else json.dumps(self.body).encode()
@@ -115,7 +115,7 @@ class Faults:
             return [plan.fault for plan in self._plans]
 
     def take(self, method: str, path: str) -> Fault | None:
-        """Return the fault that hits a request and use it up by one."""
+        """Return the fault that hits a request, and count it as used once."""
         with self._lock:
             for plan in self._plans:
                 if plan.hits(method, path, self._random):

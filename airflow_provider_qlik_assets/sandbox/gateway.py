@@ -1,4 +1,4 @@
-"""The gate before the API: journal, authentication, rate limits, permission and faults."""
+"""The gateway in front of the API: journal, authentication, rate limits, permissions and faults."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ _GATED = ("/api/", "/oauth/")
 
 
 class Gateway:
-    """ASGI middleware that lets through what a tenant would, and faults where asked.
+    """ASGI middleware that lets through what a tenant would, and produces faults on request.
 
     :param application: the API.
     """
@@ -144,7 +144,7 @@ class Gateway:
         return answer
 
     async def _fail(self, fault: Fault, entry: JournalEntry, scope: Scope, receive: Receive) -> Reply | None:
-        """Apply a fault and return the answer that is left to send, if any."""
+        """Apply a fault and return the answer to send, if any."""
         needs_answer = fault.kind in ("delay", "truncate", "content_type", "drip")
         if fault.kind == "delay" and fault.when == "before":
             await asyncio.sleep(fault.seconds)

@@ -45,10 +45,10 @@ OAUTH_CLIENT = User("user-oauth-client", "OAuth Client")
 
 
 class Identity:
-    """Knows who a bearer token is and gives out tokens. Not thread-safe: the tenant's lock guards it.
+    """Identifies the user of a bearer token and issues tokens. Not thread-safe: the tenant's lock guards it.
 
     :param settings: life of tokens and shape of the token reply.
-    :param clock: seconds that never go back.
+    :param clock: seconds on a monotonic clock.
     """
 
     def __init__(self, settings: SandboxSettings, clock: Callable[[], float]) -> None:
@@ -90,7 +90,7 @@ class Identity:
                 raise ValueError("Qlik Cloud takes RSA keys from 2048 bits and P-384 elliptic curve keys.")
 
     def revoke_tokens(self) -> None:
-        """Make every token that was given out invalid; API keys stay valid."""
+        """Make every issued token invalid; API keys stay valid."""
         self._tokens.clear()
 
     def revoke(self, authorization: str) -> None:

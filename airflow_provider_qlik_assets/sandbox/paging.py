@@ -28,7 +28,7 @@ def projected(text: str | None, fields: Sequence[str], settings: SandboxSettings
     asked = text.split(",")
     unknown = [name for name in asked if name not in fields]
     if unknown and settings.unknown_projection == "refused":
-        raise SandboxError(400, *(f"projections: {name!r} is no field" for name in unknown))
+        raise SandboxError(400, *(f"projections: {name!r} is not a field" for name in unknown))
     known = [name for name in fields if name in asked]
     if "id" not in known and settings.id_in_projections == "always":
         known.insert(0, "id")
@@ -75,7 +75,7 @@ def sort_fields(text: str | None, fields: Sequence[str], settings: SandboxSettin
         raise SandboxError(400, "sort: only one field is supported")
     wrong = [name for name in asked if name.removeprefix("-") not in set(fields) - UNSORTABLE]
     if wrong:
-        raise SandboxError(400, *(f"sort: {name!r} is no field to sort by" for name in wrong))
+        raise SandboxError(400, *(f"sort: {name!r} is not a field to sort by" for name in wrong))
     return () if settings.sort_ignored else asked
 
 

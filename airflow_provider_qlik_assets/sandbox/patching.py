@@ -68,7 +68,7 @@ def patched(document: dict[str, Any], body: Any, settings: SandboxSettings) -> d
         ) as conflict:
             raise SandboxError(409, f"{operation['path']}: {conflict}") from None
     if not isinstance(result, dict):
-        raise SandboxError(400, "The patch leaves no JSON object.")
+        raise SandboxError(400, "The patch does not leave a JSON object.")
     return result
 
 

@@ -44,7 +44,7 @@ class Sandbox(Controls):
         :raises OSError: when the port is taken.
         """
         if self._server is not None:
-            raise RuntimeError("The sandbox is running already.")
+            raise RuntimeError("The sandbox is already running.")
         # Naming the protocol makes asyncio switch Nagle's algorithm off; create_server() leaves it unnamed.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -100,7 +100,7 @@ class Tenant:
         given = {"id": str(uuid.uuid4()), **fields}
         with self.lock:
             if given["id"] in self._documents[kind]:
-                raise SandboxError(409, f"The {kind.name} {given['id']} exists already.")
+                raise SandboxError(409, f"The {kind.name} {given['id']} already exists.")
             own = {name: given[name] for name in (*documents.READ_ONLY_FIELDS, "version") if name in given}
             for name in own.keys() & {"createdTime", "lastModifiedTime"}:
                 own[name] = documents.normal_instant(own[name])

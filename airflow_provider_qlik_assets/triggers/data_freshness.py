@@ -281,8 +281,8 @@ class QlikDataFreshnessEventTrigger(_FeedTrigger):
         self.poll_interval = _checked_interval(poll_interval)
         if not isinstance(asset_name, str) or not asset_name.strip():
             raise QlikValidationError(
-                "asset_name is missing: give the name of the Airflow asset whose watcher this is. Airflow "
-                "would take the triggers of two assets for one if they had the same arguments."
+                "asset_name is missing: give the name of the Airflow asset whose watcher this is. Without "
+                "it, Airflow treats triggers of two assets with equal arguments as one."
             )
         self.asset_name = asset_name
 
@@ -364,5 +364,5 @@ def _some_ids(ids: str | Iterable[str] | None, name: str) -> list[str] | None:
         return None
     checked = check_ids(ids)
     if not checked:
-        raise QlikValidationError(f"{name} is empty: name some, or leave it out.")
+        raise QlikValidationError(f"{name} is empty: name at least one, or leave it out.")
     return checked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -105,23 +106,26 @@ class FreshnessCondition:
 
     def is_met(self, freshness: Freshness) -> bool:
         """Return whether the wait is over."""
-        fresh = (self._is_fresh(freshness.get(data_asset_id)) for data_asset_id in self.data_asset_ids)
+        fresh = (self._is_fresh(freshness[data_asset_id]) for data_asset_id in self.data_asset_ids)
         return all(fresh) if self.match == "all" else any(fresh)
 
     def describe(self, freshness: Freshness, names: Mapping[str, str]) -> str:
         """Return the state of the wait as a clause: ``fresh: orders 2026-01-31T06:30Z``, or what is not.
 
-        :param freshness: of the data assets, as far as it is known.
+        :param freshness: of all data assets.
         :param names: technical names by id, as far as they are known.
         """
         is_met = self.is_met(freshness)
-        told = [
-            f"{names.get(key, key)} {short_instant(instant) if instant else 'never stamped'}"
-            for key, instant in freshness.items()
-            if self._is_fresh(instant) == is_met
-        ]
+        told = {key: instant for key, instant in freshness.items() if self._is_fresh(instant) == is_met}
+        uses = Counter(names.get(key) for key in freshness)
+        shown = []
+        for key, instant in told.items():
+            name = names.get(key)
+            # A name is unique in its data store only.
+            label = key if name is None else name if uses[name] == 1 else f"{name} ({key})"
+            shown.append(f"{label} {short_instant(instant) if instant else 'never stamped'}")
         state = "fresh" if is_met else f"not fresh since {short_instant(self.fresh_since)}"
-        return f"{state}: {first_few(told)}"
+        return f"{state}: {first_few(shown)}"
 
     def _is_fresh(self, instant: pendulum.DateTime | None) -> bool:
         return instant is not None and instant >= self.fresh_since
@@ -133,7 +137,7 @@ def check_match(match: str) -> Match:
     :raises QlikValidationError: if it is neither ``all`` nor ``any``.
     """
     if match not in get_args(Match):
-        raise QlikValidationError(f"match is 'all' or 'any', not {match!r}.")
+        raise QlikValidationError(f"match must be 'all' or 'any', not {match!r}.")
     return match  # type: ignore[return-value]
 
 

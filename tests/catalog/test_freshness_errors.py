@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +21,10 @@ from airflow_provider_qlik_assets.client import (
     QlikValidationError,
     RateLimits,
 )
+from airflow_provider_qlik_assets.client.rate_limit.ledger import Decision, Quota
+from airflow_provider_qlik_assets.client.rate_limit.memory import MemoryStore
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
+from tests.clients import Clock
 
 EARLY, LATE = "2026-01-31T06:30:00.000Z", "2026-02-01T06:30:00.000Z"
 
@@ -152,21 +156,42 @@ def test_an_odd_answer_for_one_does_not_keep_the_others_from_being_stamped(
     ]
 
 
+class GrantsOfTier2(MemoryStore):
+    """A store that keeps the instants of its grants."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock=self._read_clock)
+        self.instants: list[float] = []
+        self._time, self._last_read, self._one_by_one = clock, 0.0, threading.Lock()
+
+    def _read_clock(self) -> float:
+        self._last_read = self._time()
+        return self._last_read
+
+    def ask(self, key: str, quota: Quota, ticket: int, max_wait: float) -> Decision:
+        with self._one_by_one:
+            decision = super().ask(key, quota, ticket, max_wait)
+            if decision.granted and "tier2" in key:
+                self.instants.append(self._last_read)
+            return decision
+
+
 def test_threads_share_the_quota(qlik_sandbox: Sandbox) -> None:
     qlik_sandbox.reset()
     ids = [f"asset {number}" for number in range(50)]
     for name in ids:
         qlik_sandbox.add_asset(id=name, technicalName=name)
-    qlik_sandbox.settings.tier2_limit = 20
-    # The client's window is two seconds longer than the tenant's, for requests that arrive late, as it is
-    # three seconds longer than Qlik Cloud's.
-    qlik_sandbox.settings.time_factor = 300.0
+    clock = Clock()
+    store = GrantsOfTier2(clock)
     with QlikCloudClient(
         qlik_sandbox.url,
         ApiKey(qlik_sandbox.api_key),
-        rate_limit_store="memory:",
+        rate_limit_store=store,
         rate_limits=RateLimits(tier2_limit=20, window=3.0),
+        sleep=clock.sleep,
     ) as client:
         assert len(set_data_freshness_of_many(client, ids, LATE)) == 50
 
-    assert [entry.path for entry in qlik_sandbox.journal.requests() if entry.status == 429] == []
+    assert len(store.instants) == len(qlik_sandbox.journal.requests("PATCH")) == 50
+    for instant in store.instants:
+        assert sum(instant - 3.0 < other <= instant for other in store.instants) <= 20

@@ -207,7 +207,7 @@ def test_another_version_than_expected_is_a_conflict(
 ) -> None:
     sandbox.touch("a1", description="d")
 
-    with pytest.raises(QlikConflictError, match="Data asset a1 has version 2, not 1"):
+    with pytest.raises(QlikConflictError, match=r"Data asset a1 \(orders\) has version 2, not 1"):
         patch_data_asset(client, "a1", **arguments, expected_version=1)
 
     assert writes(sandbox) == 0

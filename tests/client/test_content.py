@@ -76,3 +76,10 @@ def test_the_sandbox_sets_the_same_fields() -> None:
     assert {DataAsset.model_fields[name].alias for name in READ_ONLY_FIELDS} == documents.READ_ONLY_FIELDS
     assert {"id", "version"} == SET_BY_QLIK - READ_ONLY_FIELDS
     assert not SET_BY_QLIK & FILLED_IN_FIELDS
+
+
+@pytest.mark.parametrize("odd", [{"description": "x" * 1500}, {"tags": ["a", "a"]}, {"technicalName": ""}])
+def test_what_qlik_answers_is_compared_whatever_its_limits(odd: dict[str, Any]) -> None:
+    body = {"technicalName": "orders", "appType": "dbt"}
+
+    assert not is_as_sent(DataAsset.from_json({"id": "a", **body, **odd}), body)

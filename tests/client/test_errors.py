@@ -92,6 +92,8 @@ def test_a_status_has_its_class_and_its_message(
         ({"code": "HTTP-401", "title": "Expired.", "detail": "expired"}, ": Expired. "),
         ({"code": "HTTP-403", "title": "UNAUTHORIZED", "detail": "No."}, ": HTTP-403: No. "),
         ({"code": "DA-7", "title": "Refused.", "detail": "Because."}, ": DA-7 Refused: Because. "),
+        ({"code": "HTTP-401", "title": "Unauthorized", "detail": "unauthorized."}, " Unauthorized. "),
+        ({"detail": "Unauthorized"}, " Unauthorized. "),
     ],
 )
 def test_a_message_does_not_repeat_the_status(
@@ -100,7 +102,7 @@ def test_a_message_does_not_repeat_the_status(
     error = answered(sandbox, client, status=401, body={"errors": [entry]})
 
     assert f"answered 401 Unauthorized{shown if shown[0] == ':' else '. '}Check the API key" in str(error)
-    assert error.errors[0].code == entry["code"]
+    assert error.errors[0].code == entry.get("code", "")
 
 
 def test_more_advice_stands_ahead_of_the_trace_id(sandbox: Sandbox, client: QlikCloudClient) -> None:
@@ -276,6 +278,15 @@ def test_partial_failure_names_each_data_asset_with_its_error() -> None:
     assert str(error).startswith("2 of 7 data assets failed; running it again does only what is left.")
     assert "orders: GET https://" in str(error)
     assert "(Qlik trace id trace-1) | customers: m" in str(error)
+
+
+def test_partial_failure_keeps_the_trace_id_of_a_long_error() -> None:
+    error = QlikServerError("GET", f"{URL}/{'x' * 2000}", 503, trace_id="trace-1")
+
+    message = str(QlikPartialFailureError({"orders": error}, total=2))
+
+    assert message.endswith("(Qlik trace id trace-1)")
+    assert len(message) < 1200
 
 
 def test_partial_failure_of_thousands_is_a_short_message() -> None:

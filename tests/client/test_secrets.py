@@ -196,6 +196,20 @@ def test_an_answer_to_a_token_request_is_never_quoted(
     assert "/oauth/token" in str(raised.value)
 
 
+def test_a_path_that_a_token_request_was_redirected_to_is_shown_for_other_requests(
+    serve: Any, reply: Reply, connect: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = "/api/v1/data-assets"
+    server = serve(lambda _: reply(b"", "307 x", Location=place))
+    other = serve(lambda _: reply(b"{}", "404 x"))
+    with caplog.at_level(logging.DEBUG), pytest.raises(QlikCloudError):
+        connect(server.url, OAuthClientSecret("client", CLIENT_SECRET), retry=ONCE).me()
+    assert f"POST {place}" not in caplog.text
+
+    with pytest.raises(QlikCloudError, match=f"GET {other.url}{place}/a answered 404"):
+        connect(other.url, ApiKey("an-api-key-of-another-tenant"), retry=ONCE).get_data_asset("a")
+
+
 @pytest.mark.parametrize(
     ("body", "shown"),
     [

@@ -245,7 +245,7 @@ def test_wrong_arguments_fail_when_the_dag_is_parsed(arguments: dict[str, Any], 
 
 
 def test_nothing_is_wished_and_everything_would_go(qlik_sandbox: Sandbox) -> None:
-    with pytest.raises(AirflowFailException, match="would empty the data store"):
+    with pytest.raises(AirflowFailException, match="would delete the whole data store"):
         sync([], delete_unlisted=True)
 
     assert not qlik_sandbox.journal.requests()
@@ -316,7 +316,7 @@ def test_a_path_from_a_template(qlik_sandbox: Sandbox, folder: Path) -> None:
         ("- s3cret: x", "entry 0: an unknown field"),
         ("- s3cret", "entry 0: a data asset must be an object"),
         ("s3cret: {appType: airflow}", "data_assets must be a list of data assets"),
-        ("s3cret: 1\ndata_assets: []", "Beside data_assets there is an unknown key"),
+        ("s3cret: 1\ndata_assets: []", "Next to data_assets there is an unknown key"),
         ("- {technicalName: s3cret}", "entry 0: appType is missing"),
         ("- {technicalName: [s3cret], appType: a}", "entry 0: technicalName: input should be a valid string"),
         ("- {technicalName: t, appType: a, dataFreshness: s3cret}", "entry 0: dataFreshness: not an instant"),

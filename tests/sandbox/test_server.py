@@ -160,11 +160,14 @@ def test_concurrent_guarded_writes_lose_nothing(sandbox: Sandbox) -> None:
 
 
 def test_the_server_does_not_hold_back_its_answers(sandbox: Sandbox, api) -> None:
-    started = time.monotonic()
-    for _ in range(50):
+    seconds = []
+    for _ in range(100):
+        started = time.monotonic()
         api("GET", "/api/v1/users/me")
-    # With Nagle's algorithm each answer takes 40 ms, until the client's delayed acknowledgement.
-    assert time.monotonic() - started < 50 * 0.03
+        seconds.append(time.monotonic() - started)
+    # With Nagle's algorithm each answer takes 40 ms, until the client's delayed acknowledgement; on a busy
+    # machine some do without it, and others take long for another reason. The first are acknowledged at once.
+    assert sum(0.035 < one < 0.06 for one in seconds[50:]) < 25
 
 
 def test_every_asset_is_on_one_page_of_a_large_sorted_listing(sandbox: Sandbox, api) -> None:

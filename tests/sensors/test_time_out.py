@@ -80,9 +80,11 @@ def test_deferrable_sensor_defers_at_once(
     qlik_sandbox.add_fault(fault)
 
     with pytest.raises(TaskDeferred):
-        make_sensor(deferrable=True).execute({})
+        # A request that hangs ends with the sensor's time-out.
+        make_sensor(deferrable=True, timeout=3 if fault.kind == "delay" else 120).execute({})
 
-    assert seconds() < (4.5 if fault.kind == "delay" else 1.5)
+    assert seconds() < 20  # the faults last longer
+    assert sum(entry.fault == fault.kind for entry in qlik_sandbox.journal.requests()) == 1
 
 
 @pytest.mark.parametrize("mode", [{"mode": "poke"}, {"mode": "reschedule"}, {"deferrable": True}])
@@ -110,8 +112,9 @@ def test_a_request_that_hangs_ends_in_time_in_a_later_process_too(
 
     assert run_dag(dag).state == "failed"
     ended = time.monotonic()
-    first, _, hangs = qlik_sandbox.journal.requests()
+    first, _, hangs, *last = qlik_sandbox.journal.requests()
     assert hangs.arrived - first.arrived > 1.5
+    assert len(last) <= 1  # at the time-out itself
     assert ended - first.arrived < 12 + 5  # some of it is Airflow's
 
 
@@ -123,9 +126,8 @@ def test_a_poke_is_not_made_before_the_rate_limit_allows_it(
     with pytest.raises(AirflowSensorTimeout):
         make_sensor(poke_interval=0).execute({})
 
-    assert (
-        len(logged("Polling again as soon as the quota allows: ")) == 2
-    )  # what was refused, and the last look at the time-out
+    # What was refused, and the last look at the time-out.
+    assert len(logged("Polling again as soon as the quota allows: ")) == 2
 
 
 def test_many_ids_are_read_although_requests_are_spaced(
@@ -144,7 +146,7 @@ def test_the_time_out_comes_before_the_next_poke(make_sensor: Any, seconds: Any)
     with pytest.raises(AirflowSensorTimeout):
         make_sensor(poke_interval=60, timeout=1).execute({})
 
-    assert seconds() < 3
+    assert seconds() < 20
 
 
 def test_the_last_look_is_at_the_time_out(make_sensor: Any, qlik_sandbox: Sandbox) -> None:
@@ -162,7 +164,7 @@ def test_a_poke_that_was_refused_is_made_up_for_as_soon_as_it_may_be(
 
     assert make_sensor(poke_interval=60, timeout=120).execute({})
 
-    assert seconds() < 8
+    assert seconds() < 30
     [line] = logged("Polling again as soon as the quota allows: ")
     assert "info" in line.lower()
 
@@ -173,12 +175,12 @@ def test_many_ids_are_not_read_beyond_the_time_out(
     ids = [f"id-{number}" for number in range(20)]
     for key in ids:
         qlik_sandbox.add_asset(id=key, technicalName=key)
-    qlik_sandbox.add_fault(Fault(kind="delay", seconds=0.5, times=None))
+    qlik_sandbox.add_fault(Fault(kind="delay", seconds=1.0, times=None))
 
     with pytest.raises(AirflowSensorTimeout):
         make_sensor(data_asset_ids=ids, timeout=2).execute({})
 
-    assert seconds() < 5
+    assert seconds() < 12  # all of them would take 20
 
 
 @pytest.mark.parametrize("lenient", ["soft_fail", "never_fail"])

@@ -51,12 +51,12 @@ async def test_slow_answers_do_not_block_the_loop(
 ) -> None:
     qlik_sandbox.touch("a", dataFreshness=FRESH)
     await until_done(make_trigger())  # the first run imports and opens what all later ones share
-    qlik_sandbox.add_fault(Fault(kind="delay", seconds=1.0))
+    qlik_sandbox.add_fault(Fault(kind="delay", seconds=3.0))
 
     lag = await longest_lag(until_done(make_trigger()))
 
-    # Generous for a loaded machine, yet far below the second that blocking would take.
-    assert lag < 0.8
+    # Generous for a loaded machine, yet below the seconds that blocking would take.
+    assert lag < 2.0
 
 
 async def test_cancelling_is_quick_and_closes_the_client(
@@ -73,7 +73,7 @@ async def test_cancelling_is_quick_and_closes_the_client(
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 5
     assert len(closed) == 1
 
 

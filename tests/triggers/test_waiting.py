@@ -64,12 +64,12 @@ async def test_sleeps_before_the_first_poll(
 async def test_polls_at_its_interval(
     make_trigger: MakeTrigger, qlik_sandbox: Sandbox, for_a_while: Run
 ) -> None:
+    began = time.monotonic()
     await for_a_while(make_trigger(poll_interval=0.3), 2.4)
 
-    arrivals = [entry.arrived for entry in qlik_sandbox.journal.requests()]
-    assert len(arrivals) >= 2
-    # As many as fit, and two more: a busy machine delays single ones, and so brings others closer.
-    assert len(arrivals) - 3 <= (arrivals[-1] - arrivals[0]) / 0.3
+    assert len(qlik_sandbox.journal.requests()) >= 2
+    # A busy machine delays single ones, but never makes them more; an interval is up to a tenth shorter.
+    assert len(qlik_sandbox.journal.requests()) <= (time.monotonic() - began) / 0.27
 
 
 async def test_only_reads(make_trigger: MakeTrigger, qlik_sandbox: Sandbox, for_a_while: Run) -> None:
@@ -211,7 +211,7 @@ async def test_deadline_ends_the_wait(
 
     event = await until_done(make_trigger(data_asset_ids=["a", "b", "c"], deadline=from_now(0.7)))
 
-    assert 0.6 < time.monotonic() - started < 5
+    assert 0.6 < time.monotonic() - started < 15
     assert event == {
         "status": "timeout",
         "freshness": {"a": STALE, "b": FRESH, "c": None},

@@ -104,6 +104,14 @@ def test_what_is_fresh_is_described_by_technical_name(match: str, described: str
     assert condition.describe({"a": EARLIER, "b": None, "c": EQUAL}, {"b": "orders"}) == described
 
 
+def test_data_assets_of_the_same_technical_name_are_told_apart() -> None:
+    condition = FreshnessCondition.parse(["a", "b"], SINCE)
+
+    described = condition.describe({"a": EQUAL, "b": None}, {"a": "orders", "b": "orders"})
+
+    assert described == "not fresh since 2026-01-31T06:30Z: orders (b) never stamped"
+
+
 def test_technical_names_are_read_with_the_freshness(client: QlikCloudClient, qlik_sandbox: Sandbox) -> None:
     qlik_sandbox.add_asset(id="a", technicalName="orders")
     names: dict[str, str] = {}

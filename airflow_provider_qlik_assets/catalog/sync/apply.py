@@ -88,8 +88,8 @@ class Sync:
         }
         if delete_unlisted and not self._desired:
             raise QlikValidationError(
-                "No data asset is desired, so delete_unlisted would empty the data store: refused. Check "
-                "where the list comes from."
+                "The list of data assets is empty, and delete_unlisted would delete the whole data store: "
+                "nothing was sent. Check where the list comes from."
             )
         self._delete_unlisted = delete_unlisted
         self._guards = guards or DeletionGuards()

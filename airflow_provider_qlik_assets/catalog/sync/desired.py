@@ -1,4 +1,4 @@
-"""What a data store should hold: checked as a whole, so that all mistakes are reported at once."""
+"""The desired data assets of a data store, checked together so that all mistakes are reported at once."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def parse_desired(entries: Any, data_store_id: str | None, *, quote: bool = True
         and ``appType`` are required. An object with the list in ``data_assets`` is accepted, too; its keys
         that begin with ``x-`` are ignored.
     :param data_store_id: the data store; an entry may leave it out. ``None`` if it is not known yet.
-    :param quote: whether a message may quote technical names, unknown names and instants. Without, it tells
+    :param quote: whether a message may quote technical names, unknown names and instants. If not, it gives
         the numbers of entries, from 0, and the names of known fields.
     :raises QlikValidationError: naming everything that is wrong in the first 20 entries with mistakes.
     """
@@ -78,7 +78,8 @@ def _as_list(entries: Any, *, quote: bool) -> list[Any]:
         if unknown:
             key = f"the unknown key {shorten(repr(unknown[0]), 60)}" if quote else "an unknown key"
             raise QlikValidationError(
-                f"Beside {ENTRIES} there is {key}; one for anchors begins with {_IGNORED_PREFIX!r}."
+                f"Next to {ENTRIES} there is {key}: remove it, or begin its name with {_IGNORED_PREFIX!r} "
+                "if it only holds anchors."
             )
         entries = entries[ENTRIES]
     if isinstance(entries, (str, bytes, Mapping, DataAsset)) or not isinstance(entries, Iterable):
@@ -100,7 +101,7 @@ def _name_of(entry: Any) -> str | None:
 
 
 def _parse(entry: Any, data_store_id: str | None, *, quote: bool) -> tuple[DataAsset | None, list[str]]:
-    """Return the desired data asset of an entry, if it is one, and what is wrong with it."""
+    """Return the desired data asset of an entry, if there is one, and the problems of the entry."""
     asset, problems = _read(entry, quote=quote)
     if asset is None:
         return None, problems
@@ -124,7 +125,7 @@ def _parse(entry: Any, data_store_id: str | None, *, quote: bool) -> tuple[DataA
 
 
 def _read(entry: Any, *, quote: bool) -> tuple[DataAsset | None, list[str]]:
-    """Return the data asset of an entry without the fields that cannot be read, and what is wrong with it."""
+    """Return the data asset of an entry without unreadable fields, and the problems of the entry."""
     problems: list[str] = []
     if isinstance(entry, DataAsset):
         asset = entry

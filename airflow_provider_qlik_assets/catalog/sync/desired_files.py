@@ -1,7 +1,7 @@
-"""Desired data assets in a YAML or JSON file, to be kept beside the code that loads them.
+"""Read desired data assets from a YAML or JSON file, kept next to the code that loads them.
 
-Whoever may write the file must not be able to harm those who read it: its size, its depth and how many values
-it holds are bounded, and messages quote nothing of it but the names of known fields.
+The file is untrusted: its size, depth and number of values are limited, and messages quote nothing of it
+except the names of known fields.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def is_file_name(value: Any) -> bool:
 
 
 def read_desired_file(path: Path) -> Any:
-    """Return what a file holds, not checked any further.
+    """Return the content of a file without further checks.
 
-    A YAML file may use anchors, aliases and merge keys, as long as the aliases stand for no more than 250,000
-    further values together.
+    A YAML file may use anchors, aliases and merge keys, as long as the aliases expand to at most 250,000 more
+    values.
 
     :param path: a file that ends in ``.yaml``, ``.yml`` or ``.json``, of 16 MiB and 250,000 values at most,
         names included, in which lists and objects are nested 50 deep at most.
@@ -77,7 +77,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _read_yaml(path: Path, text: str) -> Any:
-    # Only where a file is read: it is expensive to import.
+    # Imported only when a file is read, because it is expensive to import.
     from airflow_provider_qlik_assets.catalog.sync.bounded_yaml import (  # noqa: PLC0415
         MalformedYamlError,
         parse_yaml,

@@ -1,4 +1,4 @@
-"""What has to be done so that a data store holds what is desired; computed before anything is written."""
+"""The plan that makes a data store match the desired data assets, computed before any write."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Update:
 
 @dataclass(frozen=True)
 class Conflict:
-    """Several data assets of one technical name: the oldest counts, the others are left alone.
+    """Several data assets with the same technical name: the oldest counts, the others are left alone.
 
     :param kept: the oldest.
     :param others: the younger ones.
@@ -73,10 +73,10 @@ class Conflict:
 
 @dataclass(frozen=True)
 class Plan:
-    """What has to be done so that a data store holds what is desired.
+    """The changes that make a data store match the desired data assets.
 
     :param data_store_id: the data store.
-    :param total: number of data assets that it holds.
+    :param total: number of data assets in it.
     :param to_create: desired data assets that do not exist.
     :param to_update: data assets that differ from what is desired.
     :param unchanged: data assets that are as desired.
@@ -137,7 +137,7 @@ class Plan:
         }
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """Return the results that carrying the plan out would have, as far as they are known."""
+        """Return the results of carrying out the plan, as far as they are known."""
         rows = [
             compact_row(None, "created", desired, changed_fields=sorted(desired.to_request()))
             for desired in self.to_create
@@ -153,7 +153,7 @@ class Plan:
 
     @property
     def left_alone(self) -> tuple[DataAsset, ...]:
-        """Data assets that are protected, or younger than another one of their name."""
+        """Data assets that are protected, or younger than another one with the same name."""
         return (*self.protected, *(asset for conflict in self.conflicts for asset in conflict.others))
 
     def table(self) -> str:
@@ -205,7 +205,7 @@ def make_plan(
     delete_unlisted: bool = False,
     guards: DeletionGuards | None = None,
 ) -> Plan:
-    """Return what has to be done so that a data store holds what is desired.
+    """Return the changes that make a data store match the desired data assets.
 
     :param data_store_id: the data store.
     :param desired_assets: as :func:`.parse_desired` returns them.

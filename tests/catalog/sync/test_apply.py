@@ -236,7 +236,7 @@ def test_guards_stop_before_the_first_write(
 def test_an_empty_list_does_not_empty_the_data_store(sandbox: Sandbox, client: QlikCloudClient) -> None:
     add(sandbox, wishes(3))
 
-    with pytest.raises(QlikValidationError, match="would empty the data store: refused"):
+    with pytest.raises(QlikValidationError, match="would delete the whole data store: nothing was sent"):
         sync_data_assets(client, "store", [], delete_unlisted=True)
 
     assert len(sandbox.journal) == 0

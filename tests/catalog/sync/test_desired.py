@@ -50,7 +50,9 @@ def test_an_object_may_hold_anchors() -> None:
 
 
 def test_an_object_with_another_key_is_refused() -> None:
-    with pytest.raises(QlikValidationError, match="unknown key 'data_asset'; one for anchors begins"):
+    with pytest.raises(
+        QlikValidationError, match="unknown key 'data_asset': remove it, or begin its name with"
+    ):
         parse_desired({"data_assets": [entry()], "data_asset": []}, "store")
 
 

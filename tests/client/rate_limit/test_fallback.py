@@ -108,8 +108,10 @@ def test_outage_is_reported_once_and_its_end_too(
             clock.sleep(20)
 
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
-    assert caplog.messages[0].startswith("redis://host cannot be used: it is away. Until it can, ")
-    assert caplog.messages[1] == "redis://host keeps the rate limit again."
+    began, ended = caplog.messages
+    assert began.startswith("redis://host cannot be used: it is away. Until it can, ")
+    assert began.endswith(" keeps the rate limit; requests are evenly spaced at first.")
+    assert ended == "redis://host keeps the rate limit again."
 
 
 def test_429_during_an_outage_is_kept(fallback, primary, key: str) -> None:
