@@ -183,7 +183,7 @@ def clean_up_data_assets(
     progress = deletions(len(left))
     while left:
         if clock() - looked_at > _OLDEST_LISTING_SECONDS:
-            with progress.said_by_errors():
+            with progress.reported_by_errors():
                 last, looked_at = _look(client, rules, guards), clock()
         batch, left = left[:_BATCH], left[_BATCH:]
         deletable = [last.selected[key][0] for key in batch if key in last.selected]

@@ -73,7 +73,7 @@ def delete_by_id(
     missing: list[str] = []
     progress = deletions(len(ids))
     reader = client
-    with progress.said_by_errors():
+    with progress.reported_by_errors():
         for data_asset_id in ids:
             try:
                 found[data_asset_id] = reader.get_data_asset(data_asset_id)
@@ -108,7 +108,7 @@ def delete_listed(
     found = {id_of(asset): asset for asset in assets}
     progress = progress or deletions(len(found))
     for chunk in _chunks(list(found)):
-        with progress.said_by_errors():
+        with progress.reported_by_errors():
             try:
                 gone = _delete_chunk(client, chunk)
             except BaseException as error:
