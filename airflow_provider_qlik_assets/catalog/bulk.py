@@ -130,7 +130,7 @@ def run_bulk(
             ended_by.append(outcome)
             workers.stop()
 
-    with progress.said_by_errors():
+    with progress.reported_by_errors():
         with _Workers(client, do, on_done=note, on_tick=progress.tick) as workers:
             workers.run(jobs)
         if ended_by:
@@ -139,7 +139,7 @@ def run_bulk(
 
 
 class Failures:
-    """The errors of those of many data assets that failed; the first ones are logged when they are noted.
+    """The errors of the data assets that failed; the first ones are logged as they are recorded.
 
     :param what: what the work is, for the log.
     """
@@ -168,7 +168,7 @@ class Failures:
 
 
 class _Breaker:
-    """Tells from the outcomes when it is pointless to go on."""
+    """Decides from the outcomes when to stop."""
 
     def __init__(self) -> None:
         self._unavailable_in_a_row = 0
@@ -212,7 +212,7 @@ class _Workers(Generic[Job]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Start nothing more, end waits, and let the requests under way come to their end."""
+        """Start nothing more, end all waits, and let requests in progress complete."""
         self.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._client.close()

@@ -63,7 +63,7 @@ def change(
     *,
     current: DataAsset | None = None,
 ) -> Result:
-    """Bring one data asset to where ``decide`` has nothing left to change.
+    """Change a data asset until ``decide`` returns no operations.
 
     :param data_asset_id: id of the data asset.
     :param decide: returns the operations that are missing; called with the data asset as just read, again

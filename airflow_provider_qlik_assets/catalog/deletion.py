@@ -81,7 +81,7 @@ def delete_by_id(
     found: dict[str, DataAsset] = {}
     progress = deletions(len(ids))
     reader = client
-    with progress.said_by_errors():
+    with progress.reported_by_errors():
         for data_asset_id in ids:
             found.update(_read_each(reader, [data_asset_id]))
             reader = patient or client
@@ -156,7 +156,7 @@ def delete_listed(
     results: list[Result] = []
     for chunk in _chunks(list(found)):
         batch = _Batch(client, {key: found[key] for key in chunk}, last_look)
-        with progress.said_by_errors():
+        with progress.reported_by_errors():
             try:
                 batch.delete()
             finally:

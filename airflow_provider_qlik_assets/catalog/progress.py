@@ -87,8 +87,8 @@ class Progress:
         return f"{self.done:,} of {self._total:,}"
 
     @contextlib.contextmanager
-    def said_by_errors(self) -> Iterator[None]:
-        """Let any error that ends the work say how far it is: see :meth:`ended_early`."""
+    def reported_by_errors(self) -> Iterator[None]:
+        """Add the progress to any error that ends the work: see :meth:`ended_early`."""
         try:
             yield
         except BaseException as error:

@@ -29,10 +29,6 @@ from airflow_provider_qlik_assets.client.sent_secrets import remember_secret
 _LONGEST_LINE = 65_536
 
 _current = threading.local()
-watch_urllib3(
-    is_ours=lambda: getattr(_current, "deadline", None) is not None,
-    is_secret=lambda: getattr(getattr(_current, "deadline", None), "hides_url", False),
-)
 
 
 class AnswerDeadline:
@@ -110,6 +106,18 @@ class AnswerDeadline:
                 self._socket = None
 
 
+def _current_deadline() -> AnswerDeadline | None:
+    """Return the deadline of the exchange that this thread is at."""
+    deadline: AnswerDeadline | None = getattr(_current, "deadline", None)
+    return deadline
+
+
+watch_urllib3(
+    is_ours=lambda: _current_deadline() is not None,
+    is_secret=lambda: (deadline := _current_deadline()) is not None and deadline.hides_url,
+)
+
+
 class _Watchdog:
     """One thread for all deadlines of this process; one thread per request would cost more."""
 
@@ -157,7 +165,7 @@ os.register_at_fork(after_in_child=_start_anew)
 
 
 def _watch(sock: Any) -> None:
-    deadline = getattr(_current, "deadline", None)
+    deadline = _current_deadline()
     if deadline is not None and sock is not None:
         deadline.guard(sock)
 
@@ -189,7 +197,7 @@ class _WatchedMixin:
         return sock
 
     def request(self, *arguments: Any, **options: Any) -> None:
-        deadline = getattr(_current, "deadline", None)
+        deadline = _current_deadline()
         if deadline is not None:
             deadline.use(self)
         _watch(self.sock)  # type: ignore[attr-defined]
@@ -201,7 +209,7 @@ class _WatchedPoolMixin:
 
     def _put_conn(self, conn: Any) -> None:
         give_back = functools.partial(super()._put_conn, conn)  # type: ignore[misc]
-        deadline = getattr(_current, "deadline", None)
+        deadline = _current_deadline()
         if deadline is None or not deadline.holds(conn, give_back):
             give_back()
 
