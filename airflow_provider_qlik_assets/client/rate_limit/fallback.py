@@ -56,6 +56,10 @@ class FallbackStore:
         """See :meth:`.Store.ask`."""
         return self._apply(key, quota, lambda store: store.ask(key, quota, ticket, max_wait))
 
+    def renew(self, key: str, quota: Quota) -> bool:
+        """See :meth:`.Store.renew`."""
+        return self._apply(key, quota, lambda store: store.renew(key, quota))
+
     def leave(self, key: str, quota: Quota, ticket: int) -> None:
         """See :meth:`.Store.leave`."""
         with contextlib.suppress(StateUnavailableError):

@@ -79,6 +79,14 @@ local function sent_within()
   return s.count - low
 end
 
+local function grant()
+  s.longest = math.max(s.longest, permits)
+  redis.call('RPUSH', times_key, exact(s.now))
+  redis.call('LTRIM', times_key, -s.longest, -1)
+  s.count = s.count + 1
+  s.newest = s.now
+end
+
 local function ask(ticket, max_wait)
   local tickets, place = redis.call('HGETALL', queue_key), 0
   for i = 1, #tickets, 2 do
@@ -98,11 +106,7 @@ local function ask(ticket, max_wait)
   end
   if delay == 0 then
     redis.call('HDEL', queue_key, ticket)
-    s.longest = math.max(s.longest, permits)
-    redis.call('RPUSH', times_key, exact(s.now))
-    redis.call('LTRIM', times_key, -s.longest, -1)
-    s.count = s.count + 1
-    s.newest = s.now
+    grant()
     return {1, 0, '0', '0', 0}
   end
   if ticket == 0 then
@@ -114,6 +118,14 @@ local function ask(ticket, max_wait)
     redis.call('HSET', queue_key, ticket, exact(s.now + pause))
   end
   return {0, ticket, exact(delay), exact(pause), penalized}
+end
+
+local function renew()
+  if s.now < s.blocked_until then
+    return 0
+  end
+  grant()
+  return 1
 end
 
 local function penalize(retry_after)
@@ -130,6 +142,8 @@ end
 local reply = 0
 if operation == 'ask' then
   reply = ask(tonumber(ARGV[4]), tonumber(ARGV[5]))
+elseif operation == 'renew' then
+  reply = renew()
 elseif operation == 'leave' then
   redis.call('HDEL', queue_key, ARGV[4])
 elseif operation == 'penalize' then

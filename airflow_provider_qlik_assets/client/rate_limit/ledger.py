@@ -118,9 +118,7 @@ class Ledger:
             return Decision(granted=False, delay=delay, penalized=penalized)
         if delay == 0.0:
             queue.pop(ticket, None)
-            self.times[self.count % MAX_PERMITS] = now
-            self.count += 1
-            self.newest = now
+            self._grant()
             return Decision(granted=True)
         if not ticket:
             self.tickets = ticket = self.tickets + 1
@@ -128,6 +126,17 @@ class Ledger:
         if ticket in queue or len(queue) < MAX_QUEUE:
             queue[ticket] = now + pause
         return Decision(granted=False, ticket=ticket, delay=delay, pause=pause, penalized=penalized)
+
+    def renew(self, clock: float) -> bool:
+        """Return whether the owner of a grant of the past window that was not used may send now instead.
+
+        Only one of the two sends a request. Both count here, because an unused grant is not looked for.
+        """
+        self.advance(clock)
+        if self.now < self.blocked_until:
+            return False
+        self._grant()
+        return True
 
     def leave(self, ticket: int) -> None:
         """Give up a place in the queue."""
@@ -155,6 +164,10 @@ class Ledger:
         """Set the time; a clock that went back counts as stopped."""
         self.skew = max(self.skew, self.now - clock)
         self.now = clock + self.skew
+
+    def _grant(self) -> None:
+        self.times[self.count % MAX_PERMITS] = self.newest = self.now
+        self.count += 1
 
     def _ready(self, quota: Quota, place: int) -> tuple[float, bool]:
         """Return when the caller at ``place`` in the queue may send, and whether a 429 is the reason."""

@@ -29,6 +29,10 @@ class LedgerStore(ABC):
         """See :meth:`.Ledger.ask`."""
         return self._apply(key, quota, lambda ledger: ledger.ask(self._clock(), quota, ticket, max_wait))
 
+    def renew(self, key: str, quota: Quota) -> bool:
+        """See :meth:`.Ledger.renew`."""
+        return self._apply(key, quota, lambda ledger: ledger.renew(self._clock()))
+
     def leave(self, key: str, quota: Quota, ticket: int) -> None:
         """See :meth:`.Ledger.leave`."""
         self._apply(key, quota, lambda ledger: ledger.leave(ticket))

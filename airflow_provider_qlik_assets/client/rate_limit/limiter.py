@@ -154,14 +154,15 @@ class RateLimiter:
         """Wait until a request may be sent, then prepare it; return it while it may still be sent.
 
         Qlik Cloud counts a request when it arrives, so a grant only lasts as long as the limiter's window is
-        longer than the real one. If preparing takes longer, another grant is needed. Without one at that
-        moment, what was prepared is out of date after the wait, and is prepared again.
+        longer than the real one. If preparing takes longer, the grant is renewed. If that is not possible,
+        because of a 429 in the meantime, what was prepared is out of date after the wait, and is prepared
+        again.
 
         :param tier: tier of the request.
         :param prepare: called after each wait; ``None`` if there is nothing to send.
         :return: what was prepared last.
-        :raises QlikRateLimitError: if the waits would take longer than that of the limiter, or if preparing
-            takes too long again and again.
+        :raises QlikRateLimitError: if the waits would take longer than that of the limiter, or if the grant
+            cannot be renewed again and again.
         """
         key, quota = self._shared[tier]
         left = self._max_wait
@@ -169,11 +170,12 @@ class RateLimiter:
             left = max(0.0, left - self.acquire(tier, max_wait=left))
             start = self._clock()
             prepared = prepare()
-            if prepared is None or self._clock() - start <= quota.window - self._window:
+            took = self._clock() - start
+            if prepared is None or took <= quota.window - self._window:
                 return prepared
-            decision = self._store.ask(key, quota, 0, 0.0)
-            if decision.granted:
+            if took < quota.window and self._store.renew(key, quota):
                 return prepared
+        decision = self._store.ask(key, quota, 0, -1.0)
         reason = f"{self._why(tier, decision)}, each grant expired while the request was prepared"
         raise QlikRateLimitError.not_sent(reason, decision.delay)
 

@@ -82,6 +82,13 @@ class RedisStore:
             raise StateUnavailableError(self._address, _NO_REDIS) from None
         return Decision(bool(granted), int(given), delay, pause, bool(penalized))
 
+    def renew(self, key: str, quota: Quota) -> bool:
+        """See :meth:`.Ledger.renew`."""
+        reply = self._call(key, quota, "renew")
+        if reply not in (0, 1):
+            raise StateUnavailableError(self._address, _NO_REDIS)
+        return bool(reply)
+
     def leave(self, key: str, quota: Quota, ticket: int) -> None:
         """See :meth:`.Ledger.leave`."""
         self._call(key, quota, "leave", ticket)

@@ -17,6 +17,10 @@ class Store(Protocol):
         """Return a grant, a place in the queue, or neither if the wait would exceed ``max_wait`` seconds."""
         ...
 
+    def renew(self, key: str, quota: Quota) -> bool:
+        """Return whether the owner of a grant of the past window that was not used may send now instead."""
+        ...
+
     def leave(self, key: str, quota: Quota, ticket: int) -> None:
         """Give up a place in the queue."""
         ...

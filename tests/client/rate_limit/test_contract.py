@@ -180,6 +180,24 @@ def test_queue_is_bounded_and_the_rest_still_waits(ask, clock) -> None:
     assert ask(quota=quota).delay == beyond.delay == 1000.0 * (MAX_QUEUE + 1)
 
 
+def test_unused_grant_is_renewed_however_many_wait(store, key, ask, clock, use_up) -> None:
+    use_up()
+    ask()
+
+    assert store.renew(key, QUOTA)
+    assert ask(max_wait=-1).delay == 57  # after the one that waits; both grants count
+
+
+def test_no_grant_is_renewed_while_a_429_stops_everybody(store, key, ask, clock) -> None:
+    ask()
+    store.penalize(key, QUOTA, 30.0)
+    clock.sleep(29)
+
+    assert not store.renew(key, QUOTA)
+    clock.sleep(1)
+    assert store.renew(key, QUOTA)
+
+
 def test_keys_do_not_share_a_quota(store, key, ask, use_up) -> None:
     use_up()
 
@@ -318,7 +336,7 @@ def test_clock_that_went_back_goes_on_from_there(ask, clock, use_up) -> None:
 
 _STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["new", "new", "again", "again", "leave", "penalize", "slowly", "peek"]),
+        st.sampled_from(["new", "new", "again", "again", "renew", "leave", "penalize", "slowly", "peek"]),
         st.integers(0, 3),
         st.sampled_from([0.0, 0.01, 0.5, 3.0, 12.0, 47.0, -20.0]),
         st.sampled_from([EVER, EVER, 10.0]),
@@ -339,6 +357,14 @@ def _play(store, key, clock, steps):
             store.penalize(key, quota, 5.0)
         elif what == "slowly":
             store.start_slowly(key, quota)
+        elif what == "renew":
+            unused = [grant for grant in grants if clock.now - grant[0] < grant[1].window]
+            if unused:
+                renewed = store.renew(key, unused[0][1])
+                answers.append(renewed)
+                if renewed:  # one of the two is used
+                    grants.remove(unused[0])
+                    grants.append((clock.now, unused[0][1]))
         elif what == "leave":
             if tickets:
                 store.leave(key, quota, tickets.pop(who % len(tickets)))
