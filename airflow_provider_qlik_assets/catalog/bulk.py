@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from airflow_provider_qlik_assets.catalog.progress import Progress
+from airflow_provider_qlik_assets.catalog.results import Result, ignore_result
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
     QlikPartialFailureError,
@@ -22,7 +23,6 @@ from airflow_provider_qlik_assets.client.stopping import StopFlag
 from airflow_provider_qlik_assets.client.verdicts import ENDING_ERRORS, UNAVAILABLE_ERRORS
 
 if TYPE_CHECKING:
-    from airflow_provider_qlik_assets.catalog.results import Result
     from airflow_provider_qlik_assets.client.client import QlikCloudClient
 
 logger = get_logger(__name__)
@@ -44,7 +44,8 @@ def change_many(
     *,
     what: str,
     done: str = "done",
-) -> Iterator[Result]:
+    on_result: Callable[[Result], None] = ignore_result,
+) -> list[Result]:
     """Change many data assets, several at a time.
 
     :param client: the client whose quota and waits count.
@@ -52,38 +53,32 @@ def change_many(
     :param data_asset_ids: different ids.
     :param what: what is done, for the log.
     :param done: its past participle.
-    :return: the results of those that did not fail, in the order given.
+    :param on_result: called in the caller's thread with each result, in the order of completion.
+    :return: the results in the order given.
     :raises QlikPartialFailureError: at the end, if several failed.
     :raises QlikCloudError: at the end, if one failed; or the error of :func:`run_bulk`.
     """
     ids = list(data_asset_ids)
     if len(ids) <= 1:
-        yield from (change(client, data_asset_id) for data_asset_id in ids)
-        return
+        only = [change(client, data_asset_id) for data_asset_id in ids]
+        for result in only:
+            on_result(result)
+        return only
     results: dict[str, Result] = {}
     failures = Failures(what)
-    ended_by: QlikCloudError | None = None
-    try:
-        progress = run_bulk(
-            client,
-            change,
-            ids,
-            what=what,
-            done=done,
-            on_result=results.__setitem__,
-            on_error=failures.note,
-        )
-    except QlikCloudError as error:
-        ended_by = error
-    else:
-        if len(failures.errors) == 1:
-            (ended_by,) = failures.errors.values()
-            progress.ended_early(ended_by)
-        elif failures.errors:
-            ended_by = failures.together(ids)
-    yield from (results[data_asset_id] for data_asset_id in ids if data_asset_id in results)
-    if ended_by is not None:
-        raise ended_by
+
+    def note(data_asset_id: str, result: Result) -> None:
+        results[data_asset_id] = result
+        on_result(result)
+
+    progress = run_bulk(client, change, ids, what=what, done=done, on_result=note, on_error=failures.note)
+    if len(failures.errors) == 1:
+        (error,) = failures.errors.values()
+        progress.ended_early(error)
+        raise error
+    if failures.errors:
+        raise failures.together(ids)
+    return [results[data_asset_id] for data_asset_id in ids]
 
 
 def run_bulk(

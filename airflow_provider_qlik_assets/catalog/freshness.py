@@ -76,7 +76,7 @@ def set_data_freshness_by_id(
     Several are stamped at a time, and one that fails does not keep the others from being stamped.
 
     :param instants: timezone-aware instant by id of the data asset.
-    :param on_result: called with each result, also if others fail.
+    :param on_result: called with each result as soon as it is known, also if others fail.
     :return: the results in the order given.
     :raises QlikNotFoundError: after all others were stamped, naming those that do not exist.
     :raises QlikPartialFailureError: likewise, if several failed, and not all because they do not exist.
@@ -95,11 +95,10 @@ def set_data_freshness_by_id(
             allow_future=True,
         )
 
-    results = []
     try:
-        for result in change_many(client, stamp, desired_assets, what="Data freshness", done="stamped"):
-            results.append(result)
-            on_result(result)
+        return change_many(
+            client, stamp, desired_assets, what="Data freshness", done="stamped", on_result=on_result
+        )
     except QlikPartialFailureError as failed:
         if not all(isinstance(error, QlikNotFoundError) for error in failed.failures.values()):
             raise
@@ -107,4 +106,3 @@ def set_data_freshness_by_id(
         raise QlikNotFoundError.without_request(
             404, f"{len(missing)} data assets do not exist; all others were stamped: {first_few(missing)}."
         ) from failed
-    return results

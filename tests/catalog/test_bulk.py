@@ -55,18 +55,32 @@ def ids(count: int) -> list[str]:
 
 
 def outcome(client: QlikCloudClient, change: Change, count: int) -> tuple[list[str], Any]:
-    """Return the ids of what was yielded, and the error at the end."""
+    """Return the ids of what was reported as done, sorted, and the error at the end."""
     done: list[str] = []
+    error: QlikCloudError | None = None
     try:
-        done.extend(result.id for result in change_many(client, change, ids(count), what="Test"))
-    except QlikCloudError as error:
-        return done, error
-    return done, None
+        change_many(client, change, ids(count), what="Test", on_result=lambda result: done.append(result.id))
+    except QlikCloudError as raised:
+        error = raised
+    return sorted(done, key=int), error
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 100])
 def test_results_come_in_the_order_given(client: QlikCloudClient, count: int) -> None:
-    assert outcome(client, failing({}), count) == (ids(count), None)
+    results = change_many(client, failing({}), ids(count), what="Test")
+
+    assert [result.id for result in results] == ids(count)
+
+
+def test_each_result_is_reported_when_it_is_known(client: QlikCloudClient) -> None:
+    reported = threading.Event()
+
+    def change(client: QlikCloudClient, data_asset_id: str) -> Result:
+        if data_asset_id == "0":
+            assert reported.wait(20)
+        return Result(data_asset_id, "updated")
+
+    change_many(client, change, ids(2), what="Test", on_result=lambda result: reported.set())
 
 
 def test_several_are_changed_at_a_time(client: QlikCloudClient) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -349,7 +350,8 @@ _QUOTAS = (QUOTA, QUOTA, Quota(permits=3, window=60.0), Quota(permits=8, window=
 def _play(store, key, clock, steps):
     """Run random steps by random clients; return all answers and the grants as (time, quota)."""
     tickets: list[int] = []
-    answers, grants = [], []
+    answers: list[Any] = []
+    grants: list[tuple[float, Quota]] = []
     for what, who, seconds, max_wait in steps:
         clock.sleep(seconds)
         quota = _QUOTAS[who]
