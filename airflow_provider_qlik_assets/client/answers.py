@@ -18,7 +18,13 @@ import requests
 import urllib3
 
 from airflow_provider_qlik_assets.client.bounded_json import parse_json
-from airflow_provider_qlik_assets.client.errors import ErrorDetail, QlikResponseError, error_class, shorten
+from airflow_provider_qlik_assets.client.errors import (
+    ErrorDetail,
+    QlikCloudError,
+    QlikResponseError,
+    error_class,
+    shorten,
+)
 from airflow_provider_qlik_assets.client.retry import Failure, parse_retry_after
 from airflow_provider_qlik_assets.client.sent_secrets import hide_secrets
 
@@ -60,7 +66,7 @@ class AttemptFailedError(Exception):
     """
 
     failure: Failure
-    error: Exception
+    error: QlikCloudError
     refused: requests.PreparedRequest | None = None
     connection_is_sound: bool = False
 

@@ -31,20 +31,14 @@ def parse_asset(path: str, expected_id: str | None, document: Any) -> DataAsset:
 
 
 def parse_written(path: str, expected_id: str | None, document: Any) -> DataAsset:
-    """Return the data asset of the answer to a write that has already been made.
+    """Return the data asset of the answer to a write.
 
     Qlik's schema does not require the id in the answer; the other required fields identify the document.
     """
-    try:
-        asset = parse_asset(path, None, document)
-        if expected_id is not None and asset.id is None and asset.technical_name and asset.app_type:
-            return asset.model_copy(update={"id": expected_id})
-        return parse_asset(path, expected_id, document)
-    except QlikResponseError as error:
-        raise QlikResponseError(
-            f"{error} The change may have been made: read the data asset before making it again.",
-            http_status=error.http_status,
-        ) from None
+    asset = parse_asset(path, None, document)
+    if expected_id is not None and asset.id is None and asset.technical_name and asset.app_type:
+        return asset.model_copy(update={"id": expected_id})
+    return parse_asset(path, expected_id, document)
 
 
 def written_parser(path: str, expected_id: str) -> Callable[[Any], DataAsset | None]:

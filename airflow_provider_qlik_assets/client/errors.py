@@ -31,10 +31,11 @@ class QlikCloudError(Exception):
     """Base of everything that the client raises on purpose.
 
     ``progress`` says what had been done when the error ended work on many data assets; the message begins
-    with it.
+    with it. ``outcome`` says that a write which failed may have been carried out; the message says so, too.
     """
 
     progress = ""
+    outcome = ""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*(hide_secrets(entry) if isinstance(entry, str) else entry for entry in arguments))
@@ -51,13 +52,13 @@ class QlikCloudError(Exception):
 
         :param advice: a sentence.
         """
-        return one_line(f"{self.progress} {self._message(advice)}".strip())
+        return one_line(f"{self.progress} {self._message(f'{self.outcome} {advice}'.strip())}".strip())
 
     def __str__(self) -> str:
         return self.with_advice("")
 
     def _message(self, advice: str) -> str:
-        return f"{super().__str__()} {advice}"
+        return f"{super().__str__()} {advice}".rstrip()
 
 
 class QlikStoppedError(QlikCloudError):

@@ -157,7 +157,7 @@ class Diagnosis:
 
     :param reason: what happened, as a clause.
     :param request_sent: whether the request may have reached the tenant.
-    :param advice: the next step if no change may have been made; empty for the usual one.
+    :param advice: the next step; empty for the usual one.
     :param hint: added to the next step.
     """
 
@@ -166,20 +166,17 @@ class Diagnosis:
     advice: str = ""
     hint: str = ""
 
-    def to_error(self, shown: str, method: str) -> QlikConnectionError:
+    def to_error(self, shown: str) -> QlikConnectionError:
         """Return the error to raise.
 
         :param shown: method and URL of the request.
-        :param method: HTTP method.
         """
-        if not self.request_sent:
-            advice = f"Nothing was sent. {self.advice or 'Check the host and the network.'}"
-        elif method == "GET":
+        if self.request_sent:
             advice = self.advice or (
                 "Try again; if it persists, check the network and the time-outs of the connection."
             )
         else:
-            advice = "The change may or may not have been made: read the data asset before making it again."
+            advice = f"Nothing was sent. {self.advice or 'Check the host and the network.'}"
         message = f"{shown}: {self.reason}. {advice} {self.hint}".rstrip()
         return QlikConnectionError(message, request_sent=self.request_sent)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from http import HTTPStatus
@@ -32,7 +33,6 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikApiError,
     QlikCloudError,
     QlikResponseError,
-    QlikStoppedError,
     shorten,
 )
 from airflow_provider_qlik_assets.client.log import get_logger
@@ -47,12 +47,14 @@ from airflow_provider_qlik_assets.client.retry import Failure, RetryPolicy
 from airflow_provider_qlik_assets.client.sent_secrets import hide_secrets
 from airflow_provider_qlik_assets.client.server_clock import ServerClock
 from airflow_provider_qlik_assets.client.stopping import StopFlag
+from airflow_provider_qlik_assets.client.verdicts import outcome_is_unknown
 
 logger = get_logger(__name__)
 
 USER_AGENT = f"airflow-provider-qlik-assets/{__version__} python/{platform.python_version()}"
 
 _MOST_REDIRECTS = 3
+_UNKNOWN = "The change may or may not have been made: read the data asset before making it again."
 
 
 def _as_it_is(document: Any) -> Any:
@@ -90,6 +92,11 @@ class Request:
         """Rate limit tier that the request counts towards."""
         return Tier.ONE if self.method == "GET" else Tier.TWO
 
+    @property
+    def writes(self) -> bool:
+        """Whether the request may change a data asset."""
+        return self.method != "GET" and not self.secret_answer
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -103,6 +110,44 @@ class Answer:
     http_status: int
     document: Any = field(repr=False)
     repeated: bool
+
+
+@dataclass
+class _SoFar:
+    """The attempts of one request.
+
+    :param attempts: how many there were, with the one in progress, but without those that a 429 ended.
+    :param waited: seconds waited between them.
+    :param may_have_been_done: whether one of those that failed may have been carried out.
+    :param renewed: whether a new token was requested.
+    """
+
+    attempts: int = 1
+    waited: float = 0.0
+    may_have_been_done: bool = False
+    renewed: bool = False
+
+
+@contextlib.contextmanager
+def _noting_the_outcome(request: Request) -> Iterator[None]:
+    """Let the error of a write that was sent say so if it may have been carried out."""
+    try:
+        yield
+    except (QlikCloudError, AttemptFailedError) as raised:
+        error = raised.error if isinstance(raised, AttemptFailedError) else raised
+        # What is neither a success nor an error comes from something else, which does not write.
+        is_other = isinstance(error, QlikResponseError) and error.http_status >= 300
+        if request.writes and outcome_is_unknown(error) and not is_other:
+            error.outcome = _UNKNOWN
+        raise
+
+
+def _note_earlier_attempt(request: Request, error: QlikCloudError) -> None:
+    """Let an error say that an earlier attempt may have been carried out."""
+    if isinstance(error, QlikApiError):
+        error.repeated = True
+    if request.writes:
+        error.outcome = _UNKNOWN
 
 
 class Transport:
@@ -183,49 +228,46 @@ class Transport:
         :raises QlikConfigurationError: the settings are invalid.
         :raises QlikStoppedError: the stop flag was set.
         """
-        attempt, waited = 1, 0.0
-        repeated = renewed = False
-        unknown: Exception | None = None
-        while True:
-            try:
-                status, document = self._attempt(request, auth, repeated=repeated)
-            except QlikCloudError as before_sending:
-                # What the last look raises must not hide that an earlier attempt may have been carried out.
-                if (
-                    request.last_look is None
-                    or unknown is None
-                    or isinstance(before_sending, QlikStoppedError)
-                ):
-                    raise
-                raise unknown from before_sending
-            except AttemptFailedError as failed:
-                failure, error = failed.failure, failed.error
-                if failure.http_status == 401 and auth and failed.refused and not renewed:
-                    renewed = True
-                    if auth.renew(failed.refused):
-                        continue
-                wait = self._retry.wait_before_repeat(
-                    failure, attempt=attempt, waited=waited, safe_to_repeat=request.safe_to_repeat
-                )
-                limited = failure.http_status == 429
-                if limited:
-                    self._limiter.penalize(request.tier, wait or failure.retry_after or 1.0)
-                if wait is None:
-                    if isinstance(error, QlikApiError):
-                        error.repeated = repeated
-                    raise error from failed.__cause__
-                if failure.may_have_been_done:
-                    repeated, unknown = True, error
-                waited += wait
-                attempt += not limited
-                logger.warning(
-                    "%s %s: %s; attempt %d follows in %.1f s.",
-                    request.method, request.path, failure.reason, attempt, wait,
-                )  # fmt: skip
-                if not limited:  # after a 429 the limiter waits, for all that share the limit
-                    self._sleep(wait)
-            else:
-                return Answer(status, document, repeated)
+        so_far = _SoFar()
+        try:
+            while True:
+                try:
+                    status, document = self._attempt(request, auth, repeated=so_far.may_have_been_done)
+                except AttemptFailedError as failed:
+                    self._prepare_to_repeat(request, auth, failed, so_far)
+                else:
+                    return Answer(status, document, so_far.may_have_been_done)
+        except QlikCloudError as error:
+            if so_far.may_have_been_done:
+                _note_earlier_attempt(request, error)
+            raise
+
+    def _prepare_to_repeat(
+        self, request: Request, auth: Authenticator | None, failed: AttemptFailedError, so_far: _SoFar
+    ) -> None:
+        """Wait until the request may be repeated; raise the error if it must not be."""
+        failure = failed.failure
+        if failure.http_status == 401 and auth and failed.refused and not so_far.renewed:
+            so_far.renewed = True
+            if auth.renew(failed.refused):
+                return
+        wait = self._retry.wait_before_repeat(
+            failure, attempt=so_far.attempts, waited=so_far.waited, safe_to_repeat=request.safe_to_repeat
+        )
+        limited = failure.http_status == 429
+        if limited:
+            self._limiter.penalize(request.tier, wait or failure.retry_after or 1.0)
+        if wait is None:
+            raise failed.error from failed.__cause__
+        so_far.may_have_been_done |= failure.may_have_been_done
+        so_far.waited += wait
+        so_far.attempts += not limited
+        logger.warning(
+            "%s %s: %s; attempt %d follows in %.1f s.",
+            request.method, request.path, failure.reason, so_far.attempts, wait,
+        )  # fmt: skip
+        if not limited:  # after a 429 the limiter waits, for all that share the limit
+            self._sleep(wait)
 
     def _attempt(self, request: Request, auth: Authenticator | None, *, repeated: bool) -> tuple[int, Any]:
         """Make one attempt; follow redirects within the tenant."""
@@ -248,7 +290,8 @@ class Transport:
                 prepared.prepare_body(None, None, json=body)
             # An answer to a token request named the place that it was redirected to.
             hides_url = request.secret_answer and url != shown_url
-            with AnswerDeadline(sum(self._timeout), hides_url=hides_url) as exchange:
+            deadline = AnswerDeadline(sum(self._timeout), hides_url=hides_url)
+            with _noting_the_outcome(request), deadline as exchange:
                 response, content = self._exchange(prepared, exchange, f"{method} {shown_url}", quote)
                 if not response.is_redirect:
                     try:
@@ -296,7 +339,7 @@ class Transport:
             diagnosis = Diagnosis(reason, request_sent=True)
         raise AttemptFailedError(
             Failure(diagnosis.reason, request_sent=diagnosis.request_sent),
-            diagnosis.to_error(shown, str(prepared.method)),
+            diagnosis.to_error(shown),
         )
 
     def _redirect_target(

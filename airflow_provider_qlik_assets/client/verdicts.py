@@ -41,7 +41,7 @@ UNAVAILABLE_ERRORS = (QlikConnectionError, QlikResponseError, QlikServerError)
 
 def outcome_is_unknown(error: QlikCloudError) -> bool:
     """Return whether a write that failed with this error may still have been carried out."""
-    if isinstance(error, QlikApiError) and error.repeated:
+    if error.outcome or (isinstance(error, QlikApiError) and error.repeated):
         return True
     if isinstance(error, QlikConnectionError):
         return error.request_sent
