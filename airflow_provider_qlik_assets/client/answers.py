@@ -10,7 +10,7 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -79,7 +79,7 @@ class Content:
     :param is_whole: whether it is complete; the rest of a long error body is not read.
     """
 
-    data: bytes
+    data: bytes = field(repr=False)
     is_whole: bool = True
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from requests.auth import AuthBase
 
+from airflow_provider_qlik_assets.client.error_frames import clears_variables
 from airflow_provider_qlik_assets.client.errors import QlikApiError, QlikConfigurationError
 from airflow_provider_qlik_assets.client.sent_secrets import remember_secret
 from airflow_provider_qlik_assets.client.tokens import TokenCache, is_bearer_token
@@ -93,12 +94,14 @@ class ApiKey:
 
     api_key: str = field(repr=False)
 
-    def __post_init__(self) -> None:
-        if not is_bearer_token(self.api_key):
+    @clears_variables
+    def __init__(self, api_key: str) -> None:
+        if not is_bearer_token(api_key):
             raise QlikConfigurationError(
                 "The API key is empty or contains spaces, line breaks or other invalid characters: copy it "
                 "again."
             )
+        object.__setattr__(self, "api_key", api_key)
 
     @property
     def identity(self) -> str:

@@ -10,14 +10,13 @@ import functools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 import pendulum
 from pydantic.alias_generators import to_camel
 
-from airflow_provider_qlik_assets.client.auth import TOKEN_PATH, Authenticator, Credentials
+from airflow_provider_qlik_assets.client.auth import Authenticator, Credentials
 from airflow_provider_qlik_assets.client.base_url import parse_base_url
 from airflow_provider_qlik_assets.client.content import is_as_sent, required_body
 from airflow_provider_qlik_assets.client.documents import (
@@ -27,6 +26,7 @@ from airflow_provider_qlik_assets.client.documents import (
     parse_written,
     written_parser,
 )
+from airflow_provider_qlik_assets.client.error_frames import clears_variables
 from airflow_provider_qlik_assets.client.errors import (
     QlikApiError,
     QlikBadRequestError,
@@ -92,6 +92,7 @@ class QlikCloudClient:
     :raises QlikConfigurationError: if a setting is invalid.
     """
 
+    @clears_variables
     def __init__(
         self,
         base_url: str,
@@ -146,9 +147,7 @@ class QlikCloudClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -172,6 +171,7 @@ class QlikCloudClient:
         """
         self.stop_flag.sleep(seconds, self._arguments["sleep"])
 
+    @clears_variables
     def with_options(self, **options: Any) -> Self:
         """Return a client of the same user and quota with other options; close it, too.
 
@@ -429,18 +429,14 @@ class QlikCloudClient:
         transport, authenticator = self._connect()
         return transport.send(Request(method, path, **options), authenticator)
 
+    @clears_variables
     def _connect(self) -> tuple[Transport, Authenticator]:
         """Return the transport of this process: sockets and locks must not be shared with a parent."""
         connected = self._connected
         if connected is None or connected[0] != os.getpid():
             options = {name: self._arguments[name] for name in _TRANSPORT_OPTIONS}
             transport = Transport(self.base_url, limiter=self._limiter, sleep=self.sleep, **options)
-
-            def request_token(body: dict[str, Any]) -> Any:
-                request = Request("POST", TOKEN_PATH, body=body, secret_answer=True)
-                return transport.send(request, None).document
-
-            authenticator = self._credentials.authenticator(self.base_url, request_token)
+            authenticator = self._credentials.authenticator(self.base_url, transport.request_token)
             connected = self._connected = (os.getpid(), transport, authenticator)
         return connected[1], connected[2]
 

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 from requests.adapters import HTTPAdapter
+from requests.utils import get_auth_from_url
 
 from airflow_provider_qlik_assets.client.log import watch_urllib3
 from airflow_provider_qlik_assets.client.sent_secrets import remember_secret
@@ -241,6 +242,7 @@ class DeadlineAdapter(HTTPAdapter):
         headers: dict[str, str] = super().proxy_headers(proxy)
         for value in headers.values():
             remember_secret(value.removeprefix("Basic "))
+        remember_secret(get_auth_from_url(proxy)[1])
         return headers
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:

@@ -26,9 +26,10 @@ from airflow_provider_qlik_assets.client.answers import (
     read_answer,
     read_content,
 )
-from airflow_provider_qlik_assets.client.auth import Authenticator
+from airflow_provider_qlik_assets.client.auth import TOKEN_PATH, Authenticator
 from airflow_provider_qlik_assets.client.base_url import is_loopback
 from airflow_provider_qlik_assets.client.connections import AnswerDeadline, DeadlineAdapter
+from airflow_provider_qlik_assets.client.error_frames import clears_variables
 from airflow_provider_qlik_assets.client.errors import (
     QlikApiError,
     QlikCloudError,
@@ -217,6 +218,15 @@ class Transport:
         """Close all connections."""
         self._session.close()
 
+    def request_token(self, body: Mapping[str, Any]) -> Any:
+        """Return the JSON of the answer to a request for an access token.
+
+        :param body: of the request, with the proof of the client's identity.
+        :raises QlikCloudError: as :meth:`send`.
+        """
+        return self.send(Request("POST", TOKEN_PATH, body=body, secret_answer=True), None).document
+
+    @clears_variables
     def send(self, request: Request, auth: Authenticator | None) -> Answer:
         """Send a request until it is answered or must not be repeated.
 

@@ -19,6 +19,7 @@ from airflow_provider_qlik_assets._compat import (
     mask_secret,
     redact,
 )
+from airflow_provider_qlik_assets.client.error_frames import clears_variables
 from airflow_provider_qlik_assets.client.errors import one_line, shorten
 from airflow_provider_qlik_assets.client.host_state import StateUnavailableError
 from airflow_provider_qlik_assets.client.rate_limit.open_store import check_store, open_store
@@ -94,6 +95,7 @@ class QlikCloudHook(BaseHook):
         """Return the form's standard fields for Airflow 2.11 to 3.1; later ones read the metadata."""
         return field_behaviour()
 
+    @clears_variables
     def get_conn(self) -> QlikCloudClient:
         """Return the client of the connection; every call returns the same one.
 
@@ -104,6 +106,7 @@ class QlikCloudHook(BaseHook):
             self._client = _new_client(settings, store, self._stop_flag)
         return self._client
 
+    @clears_variables
     async def aget_conn(self) -> QlikCloudClient:
         """Return the client of the connection from the event loop of a trigger, without blocking it.
 
@@ -269,6 +272,7 @@ class QlikCloudHook(BaseHook):
             self.get_conn(), data_asset_id, when, allow_backwards=allow_backwards, allow_future=allow_future
         ).to_json()
 
+    @clears_variables
     def test_connection(self) -> tuple[bool, str]:
         """Check the credentials with Qlik Cloud; return whether all is well, and what to fix if not.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -24,6 +25,12 @@ def sandbox(qlik_sandbox: Sandbox) -> Sandbox:
 @pytest.fixture
 def store_id(sandbox: Sandbox) -> str:
     return sandbox.add_store(id="store", name="Store")
+
+
+def _is_whole(request: bytes) -> bool:
+    head, end, body = request.partition(b"\r\n\r\n")
+    length = re.search(rb"\r\ncontent-length: (\d+)", head, re.IGNORECASE)
+    return bool(end) and (length is None or len(body) >= int(length[1]))
 
 
 class TinyServer:
@@ -60,7 +67,7 @@ class TinyServer:
                 connection.settimeout(10)
                 with self._wrap(connection) if self._wrap else connection as wrapped:
                     request = b""
-                    while b"\r\n\r\n" not in request and (received := wrapped.recv(65536)):
+                    while not _is_whole(request) and (received := wrapped.recv(65536)):
                         request += received
                     self.received.append(request)
                     wrapped.sendall(self._answer(request))
@@ -78,6 +85,13 @@ def serve() -> Iterator[Callable[..., TinyServer]]:
     yield start
     for server in servers:
         server.close()
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """Port of a server that never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from airflow_provider_qlik_assets.client.error_frames import clears_variables
 from airflow_provider_qlik_assets.client.errors import QlikConfigurationError
 from airflow_provider_qlik_assets.client.host_state import StateUnavailableError, default_state_directory
 from airflow_provider_qlik_assets.client.rate_limit.fallback import FallbackStore
@@ -17,6 +18,7 @@ from airflow_provider_qlik_assets.client.rate_limit.store import Store
 _TLS_OPTIONS = {"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"}
 
 
+@clears_variables
 def open_store(url: str | None = None) -> Store:
     """Return the store of a URL; all clients of a process that use the same URL share it.
 

@@ -15,6 +15,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from airflow_provider_qlik_assets.client.error_frames import clears_variables
 from airflow_provider_qlik_assets.client.host_state import StateUnavailableError
 from airflow_provider_qlik_assets.client.rate_limit.ledger import (
     GRACES_PER_WINDOW,
@@ -101,12 +102,13 @@ class RedisStore:
         """See :meth:`.Ledger.start_slowly`."""
         self._call(key, quota, "start_slowly")
 
+    @clears_variables
     def _call(self, key: str, quota: Quota, operation: str, *arguments: float) -> Any:
         keys = [f"{_PREFIX}{{{key}}}:{part}" for part in ("header", "times", "queue")]
         try:
             return self._run(keys, [operation, quota.permits, repr(quota.window), *arguments])
         except (redis.RedisError, OSError) as error:
-            raise StateUnavailableError(self._address, _reason(error)) from error
+            raise StateUnavailableError(self._address, _reason(error)) from None
         except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError):
             # What redis-py raises for a reply that Redis would never send.
             raise StateUnavailableError(self._address, _NO_REDIS) from None
