@@ -20,7 +20,7 @@ from requests.auth import AuthBase
 
 from airflow_provider_qlik_assets.client.error_frames import clears_variables
 from airflow_provider_qlik_assets.client.errors import QlikApiError, QlikConfigurationError
-from airflow_provider_qlik_assets.client.sent_secrets import remember_secret
+from airflow_provider_qlik_assets.client.sent_secrets import HiddenText, remember_secret
 from airflow_provider_qlik_assets.client.tokens import TokenCache, is_bearer_token
 
 if TYPE_CHECKING:
@@ -44,12 +44,12 @@ class Authenticator(AuthBase):
         """Authenticate a request."""
         token = self.token()
         remember_secret(token)
-        request.headers["Authorization"] = f"Bearer {token}"
+        request.headers["Authorization"] = HiddenText(f"Bearer {token}")
         return request
 
     def renew(self, refused: PreparedRequest) -> bool:
         """Replace the token of a rejected request; return whether there is a new one."""
-        old = refused.headers["Authorization"].removeprefix("Bearer ")
+        old = HiddenText(refused.headers["Authorization"].removeprefix("Bearer "))
         return self.token(refused=old) != old
 
 
@@ -182,7 +182,7 @@ class OAuthClientSecret(_OAuthClient):
 
     def _proof(self, token_url: str) -> dict[str, str]:  # noqa: ARG002 - the same for every tenant
         remember_secret(self.client_secret)
-        return {"client_secret": self.client_secret}
+        return {"client_secret": HiddenText(self.client_secret)}
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ class OAuthPrivateKey(_OAuthClient):
         }
         assertion = jwt.encode(claims, key, algorithm=algorithm, headers={"kid": self.key_id})
         remember_secret(assertion)
-        return {"client_assertion_type": _ASSERTION_TYPE, "client_assertion": assertion}
+        return {"client_assertion_type": _ASSERTION_TYPE, "client_assertion": HiddenText(assertion)}
 
 
 def _load_private_key(pem: str) -> tuple[Any, str]:

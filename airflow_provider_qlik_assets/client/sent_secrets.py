@@ -29,6 +29,15 @@ _lock = threading.Lock()
 _patterns: dict[str, tuple[str, re.Pattern[str]]] = {}
 
 
+class HiddenText(str):
+    """A secret whose ``repr`` does not show it, wherever it is passed while a request is in progress."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"'{_HIDDEN}'"
+
+
 def remember_secret(secret: str) -> None:
     """Hide a secret in everything that is shown from now on.
 

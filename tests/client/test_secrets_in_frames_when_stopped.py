@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import signal
+import sys
+import traceback
 from typing import Any
 
 import pytest
 
-from airflow_provider_qlik_assets.client import QlikCloudError
+from airflow_provider_qlik_assets.client import QlikCloudError, RetryPolicy
 from airflow_provider_qlik_assets.client.rate_limit.limiter import RateLimits
 from airflow_provider_qlik_assets.client.stopping import StopFlag
 from tests.client.known_secrets import (
@@ -81,6 +84,43 @@ def test_an_interrupt_during_a_first_request_reveals_nothing(
         client.me()
     check(raised.value)
     assert "transport.py" in revealed_by(raised.value)  # one still sees where it was
+
+
+class StackRecorder(logging.Handler):
+    """Attach to each log line the frames of the client with their variables, as error collectors can."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frames: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        frames = traceback.walk_stack(sys._getframe())
+        ours = (pair for pair in frames if "/airflow_provider_qlik_assets/" in pair[0].f_code.co_filename)
+        self.frames += traceback.StackSummary.extract(ours, capture_locals=True).format()
+
+
+@pytest.mark.parametrize("kind", CREDENTIALS)
+def test_a_stack_that_is_attached_to_a_log_line_of_the_client_reveals_nothing(
+    serve: Serve, reply: Reply, connect: Connect, kind: str
+) -> None:
+    tokens = iter((errors(503), GOOD_TOKEN, errors(503), errors(503)))
+
+    def respond(request: bytes) -> bytes:
+        if b" /oauth/token" in request:
+            return next(tokens)(reply, request)
+        return errors(503 if kind == "API key" else 401)(reply, request)
+
+    server = serve(respond)
+    recorder = StackRecorder()
+    logger = logging.getLogger("airflow_provider_qlik_assets.client.transport")
+    logger.addHandler(recorder)
+    try:
+        with pytest.raises(QlikCloudError):
+            connect(server.url, credentials(kind), retry=RetryPolicy(max_retries=1)).me()
+    finally:
+        logger.removeHandler(recorder)
+    assert recorder.frames
+    check(RuntimeError("".join(recorder.frames)), *server.received)
 
 
 def interrupt(*_: Any) -> None:
