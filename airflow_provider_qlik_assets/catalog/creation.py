@@ -286,12 +286,14 @@ class Creations:
         if looks == 1 and not unknown and not self._own and max(self._attempts.values()) == 1:
             return  # what was refused because it exists is most likely visible
         longest = 2.0 ** max(self._attempts[name] for name in self._errors) if unknown else 0.0
-        asked = max(
-            (error.retry_after or 0.0 for error in unknown if isinstance(error, QlikApiError)), default=0.0
-        )
-        wait = max(self._visible_after, asked, random.uniform(0, longest))  # noqa: S311 - jitter
+        asked = [_asked(error) for error in unknown if not self._asks_for_too_long(error)]
+        wait = max(self._visible_after, *asked, random.uniform(0, longest))  # noqa: S311 - jitter
         if (left := wait - (self._clock() - self._answered_at)) > 0:
             self._client.sleep(left)
+
+    def _asks_for_too_long(self, error: QlikCloudError) -> bool:
+        """Return whether an answer asked to wait longer than is allowed; its create is not sent again."""
+        return _asked(error) > self._client.retry.max_retry_wait
 
     def _look(self) -> dict[str, list[DataAsset]]:
         """Return the data assets of the names, the oldest of each first."""
@@ -399,7 +401,9 @@ class Creations:
                     warn_of_duplicates(self._store_id, found)
                 self._use(settled, name, found[0])
         elif error is not None and (
-            self._attempts[name] >= _MOST_CREATES or isinstance(error, QlikResponseError)
+            self._attempts[name] >= _MOST_CREATES
+            or isinstance(error, QlikResponseError)
+            or self._asks_for_too_long(error)
         ):
             self._end(name)
             settled.failed[name] = error
@@ -440,3 +444,8 @@ class Creations:
         self._end(name)
         settled.existing[name] = current
         memory.note_settled(self._client.base_url, id_of(current))
+
+
+def _asked(error: QlikCloudError) -> float:
+    """Return the seconds that an answer asked to wait."""
+    return (error.retry_after or 0.0) if isinstance(error, QlikApiError) else 0.0

@@ -231,18 +231,28 @@ class _Batch:
         current = self._read(ids) if is_needed else self._assets
         results: dict[str, Result] = {}
         to_delete = []
+        in_doubt = self._sent if repeated or self._in_doubt else set[str]()
+        late = []
         for key in ids:
             asset = current.get(key)
             if asset is None:
-                was_ours = key in self._sent and (repeated or self._in_doubt)
+                was_ours = key in in_doubt
                 results[key] = (
                     Result(key, "deleted", self._assets[key]) if was_ours else Result(key, "missing")
                 )
             elif self._last_look and not self._last_look.allows(asset):
                 results[key] = Result(key, "skipped", asset)
+                if key in in_doubt:
+                    late.append(asset)
             else:
                 self._assets[key] = asset
                 to_delete.append(key)
+        if late:
+            logger.warning(
+                "Changed after a deletion that was not answered and may still be carried out: %s. Look at them "
+                "again.",
+                _names(late),
+            )
         self._results, self._to_delete = results, to_delete
         self._sent.update(to_delete)
         return to_delete

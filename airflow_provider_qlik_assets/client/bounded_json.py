@@ -13,7 +13,8 @@ MOST_VALUES = 250_000
 _BRACKETS = b"[{]}"
 _SEPARATORS = b",:"
 _OTHERS = bytes(set(range(256)) - set(_BRACKETS) - set(_SEPARATORS))
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_UNFIT_FOR_XCOM = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
@@ -29,7 +30,7 @@ def parse_json(content: bytes, *, deepest: int = 100, as_written: bool = False, 
     :param as_written: whether to keep integers and texts that an XCom cannot hold.
     :param options: passed on to :func:`json.loads`.
     :return: the value, with numbers and texts that an XCom can hold: an integer of more than 64 bits becomes
-        a float, and half of a surrogate pair becomes the replacement character.
+        a float, and half of a surrogate pair or a null character becomes the replacement character.
     :raises TooLargeError: if the text is nested deeper, or has more than 250,000 values, names included. This
         is checked in linear time, before anything is parsed.
     :raises ValueError: if it is not JSON, or a number is too large for a float.
@@ -49,7 +50,7 @@ def parse_json(content: bytes, *, deepest: int = 100, as_written: bool = False, 
         parse_constant=_refuse_constant,
         **options,
     )
-    return value if as_written or not _SURROGATE.search(content) else _without_surrogates(value)
+    return value if as_written or not _UNFIT_FOR_XCOM.search(content) else _fit_for_xcom(value)
 
 
 def has_64_bits(number: int) -> bool:
@@ -57,13 +58,13 @@ def has_64_bits(number: int) -> bool:
     return -(2**63) <= number < 2**64
 
 
-def is_unicode(text: str) -> bool:
-    """Return whether an XCom can hold a text, which must not contain half of a surrogate pair."""
+def fits_xcom(text: str) -> bool:
+    """Return whether an XCom can hold a text: without half of a surrogate pair, or a null character."""
     try:
         text.encode()
     except UnicodeEncodeError:
         return False
-    return True
+    return "\0" not in text  # PostgreSQL has none in JSON
 
 
 def _marks(without_escapes: bytes) -> bytes:
@@ -88,13 +89,13 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _without_surrogates(value: Any) -> Any:
+def _fit_for_xcom(value: Any) -> Any:
     if isinstance(value, str):
-        return (
-            value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        )
+        if not value.isascii():
+            value = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return value.replace("\0", _REPLACEMENT)
     if isinstance(value, list):
-        return [_without_surrogates(item) for item in value]
+        return [_fit_for_xcom(item) for item in value]
     if isinstance(value, dict):
-        return {_without_surrogates(name): _without_surrogates(item) for name, item in value.items()}
+        return {_fit_for_xcom(name): _fit_for_xcom(item) for name, item in value.items()}
     return value

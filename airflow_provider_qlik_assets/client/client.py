@@ -113,6 +113,7 @@ class QlikCloudClient:
         self.stop_flag = stop_flag or StopFlag()
         self.max_rate_limit_wait = max_rate_limit_wait
         self.timeout = timeout
+        self.retry = retry or RetryPolicy()
         self._credentials = auth
         store = (
             open_store(rate_limit_store)
@@ -123,7 +124,7 @@ class QlikCloudClient:
             "timeout": timeout,
             "verify": verify,
             "proxies": proxies,
-            "retry": retry or RetryPolicy(),
+            "retry": self.retry,
             "rate_limits": rate_limits,
             "rate_limit_store": store,
             "max_rate_limit_wait": max_rate_limit_wait,

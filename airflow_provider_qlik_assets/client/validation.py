@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from airflow_provider_qlik_assets.client.bounded_json import has_64_bits, is_unicode
+from airflow_provider_qlik_assets.client.bounded_json import fits_xcom, has_64_bits
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, shorten
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -87,8 +87,8 @@ def why_not_kept(value: Any) -> str:
             left += [*value, *value.values()]
         elif isinstance(value, list):
             left += value
-        elif isinstance(value, str) and not is_unicode(value):
-            return "half of a surrogate pair, which is not valid text"
+        elif isinstance(value, str) and not fits_xcom(value):
+            return "a null character or half of a surrogate pair, which an XCom cannot hold"
         elif isinstance(value, float) and not math.isfinite(value):
             return "NaN or infinity, which are not JSON"
         elif isinstance(value, int) and not has_64_bits(value):

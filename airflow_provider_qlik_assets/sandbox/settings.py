@@ -84,7 +84,7 @@ class SandboxSettings(BaseModel):
     all_stores_refused: bool = Field(False, description="403 for the store list '*'.")
 
     first_version: int = Field(
-        1, ge=0, description="Version of a new document; Qlik Cloud has been seen to begin with 0."
+        0, ge=0, description="Version of a new document; Qlik Cloud has been seen to begin with 0."
     )
     unset_fields: Literal["absent", "null", "empty text"] = Field(
         "absent",

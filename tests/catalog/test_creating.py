@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_qlik_assets.catalog import Sync, upsert_data_asset
-from airflow_provider_qlik_assets.client import QlikCloudClient, RateLimits
+from airflow_provider_qlik_assets.client import QlikCloudClient, QlikCloudError, RateLimits
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
 from tests.clients import Clock, Connect
 
@@ -241,6 +241,27 @@ def test_a_tenant_may_ask_to_wait_before_the_next_create(
     assert create(client)[1] == "created"
 
     assert max(clock.waits) >= 76
+
+
+@both
+def test_a_wait_that_is_too_long_is_not_waited_and_nothing_is_created_twice(
+    sandbox: Sandbox, client: QlikCloudClient, clock: Clock, create: Any
+) -> None:
+    """The longest wait between retries is ten minutes."""
+    asked = {"Retry-After": "86400"}
+    sandbox.add_fault(Fault(kind="status", status=503, method="POST", headers=asked, times=None))
+
+    with pytest.raises(QlikCloudError, match="503"):
+        create(client)
+
+    assert writes(sandbox) == ["POST"]
+    assert sum(clock.waits) < 60
+    sandbox.clear_faults()
+    sandbox.add_fault(Fault(kind="status", status=503, method="POST", headers=asked, when="after"))
+
+    assert create(client)[1] == "created"
+
+    assert writes(sandbox) == ["POST", "POST"]
 
 
 @both

@@ -192,8 +192,12 @@ def test_a_deletion_whose_answer_is_lost_was_done(
     assert len(sandbox.journal.requests("DELETE")) == 1
 
 
-def test_what_is_refreshed_before_a_repeated_deletion_survives(
-    sandbox: Sandbox, connect: Connect, clock: Clock, delete: Delete
+def test_what_is_refreshed_before_a_repeated_deletion_survives_as_far_as_the_first_allows_and_is_named(
+    sandbox: Sandbox,
+    connect: Connect,
+    clock: Clock,
+    delete: Delete,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     add(sandbox, "listed", freshness=FRESH)
     add(sandbox, "a", "b")
@@ -205,6 +209,7 @@ def test_what_is_refreshed_before_a_repeated_deletion_survives(
 
     assert actions(delete(connect(sleep=sleep))) == {"a": "skipped", "b": "deleted"}
     assert set(sandbox.assets) == {"listed", "a"}
+    assert "a deletion that was not answered and may still be carried out: a. Look at them again." in caplog.text
 
 
 def test_an_error_in_the_look_is_raised_and_nothing_is_sent(

@@ -230,7 +230,7 @@ def test_numbers_that_json_does_not_have_are_refused(tenant: Any, connect: Conne
 def test_every_number_and_text_of_an_answer_fits_into_an_xcom(tenant: Any, connect: Connect) -> None:
     properties = b"""{
         "most": 18446744073709551615, "more": 18446744073709551616, "least": -9223372036854775808,
-        "less": -9223372036854775809, "text": ["a\\ud800b", "\\ud83d\\ude00"], "\\uDC00": "name"
+        "less": -9223372036854775809, "text": ["a\\ud800b", "\\ud83d\\ude00", "c\\u0000d"], "\\uDC00": "name"
     }"""
     server = tenant(lambda count, path: answer(b'{"id": "a", "properties": %b}' % properties))
 
@@ -241,7 +241,7 @@ def test_every_number_and_text_of_an_answer_fits_into_an_xcom(tenant: Any, conne
         "more": float(2**64),
         "least": -(2**63),
         "less": float(-(2**63) - 1),
-        "text": ["a\ufffdb", "\U0001f600"],
+        "text": ["a\ufffdb", "\U0001f600", "c\ufffdd"],
         "\ufffd": "name",
     }
     assert [type(found[name]) for name in ("most", "more", "least", "less")] == [int, float, int, float]

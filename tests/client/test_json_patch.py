@@ -84,7 +84,7 @@ def test_a_valid_operation_is_sent_as_it_was_given(operation: Json) -> None:
         (op("add", "/name", "a", vaule=1), "unknown field 'vaule' (did you mean 'value'?)"),
         (op("add", "/name", object()), "value: input was not a valid JSON value"),
         (op("add", "/properties/a", -(2**63) - 1), "the value contains an integer of more than 64 bits"),
-        (op("add", "/properties", {"a": ["\udc00"]}), "the value contains half of a surrogate pair"),
+        (op("add", "/properties", {"a": ["\udc00"]}), "the value contains a null character or half of"),
         (op("add", "/properties", {"a": float("nan")}), "the value contains NaN or infinity"),
         (op("add", 5, "a"), "path: input should be a valid string"),  # type: ignore[arg-type]
     ]

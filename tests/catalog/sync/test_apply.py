@@ -82,7 +82,7 @@ def test_running_again_finds_every_number_and_text_again(sandbox: Sandbox, clien
         0.1,
         True,
         None,
-        "\U0001f600\0\ufffd",
+        "\U0001f600\ufffd",
     ]
     entries = [wish("a", properties={"values": values, "\U0001f600": 1.0})]
     sync_data_assets(client, "store", entries)

@@ -274,6 +274,7 @@ def test_a_mapping_that_was_merged_may_be_merged_again(tmp_path: Path) -> None:
 def test_half_of_a_surrogate_pair_is_refused_as_in_a_list(tmp_path: Path) -> None:
     text = r'[{"technicalName": "orders", "appType": "x", "description": "\ud83d\ude00 \ud83d"}]'
     with pytest.raises(
-        QlikValidationError, match=r"entry 0 \('orders'\): description contains half of a surrogate"
+        QlikValidationError,
+        match=r"entry 0 \('orders'\): description contains a null character or half of a",
     ):
         parse_desired(read_desired_file(write(tmp_path / "c.json", text)), "store")
