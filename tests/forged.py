@@ -9,11 +9,11 @@ import traceback
 # A line of its own, terminal commands, other line ends, marks that turn the direction of writing.
 FORGED = (
     "orders\n[forged] ERROR - all is lost\r[forged]\x0b[forged]\x85[forged]\u2028[forged]\u2029[forged]"
-    "\x1b[31m\x1b]8;;http://evil.example\x07\x9b31m\x00\x7f\u202egpj\u202c\u2066a\u2069\u200b\ufeff\U000e0041"
+    "\x1b[31m\x1b]8;;http://evil.example\x07\x9b31m\x7f\u202egpj\u202c\u2066a\u2069\u200b\ufeff\U000e0041"
 )
-# A lone surrogate is valid JSON, but no text that a log file can hold.
-FORGED_JSON = FORGED + "\ud800"
-LONG = FORGED * 400
+# Valid JSON, but no text that a log file or an XCom can hold.
+FORGED_JSON = FORGED + "\0\ud800"
+LONG = f"{FORGED}\0" * 400
 LONGEST = 16_000
 
 _LINE_OF_A_PLAN = re.compile(r"  (create|update|delete|protected|conflict|\.\.\.) ")
