@@ -249,8 +249,7 @@ class _Batch:
                 to_delete.append(key)
         if late:
             logger.warning(
-                "Changed after a deletion that was not answered and may still be carried out: %s. Look at them "
-                "again.",
+                "Changed after a deletion that was not answered and may still be carried out: %s.",
                 _names(late),
             )
         self._results, self._to_delete = results, to_delete

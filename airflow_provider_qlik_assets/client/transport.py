@@ -33,6 +33,7 @@ from airflow_provider_qlik_assets.client.error_frames import clears_variables
 from airflow_provider_qlik_assets.client.errors import (
     QlikApiError,
     QlikCloudError,
+    QlikRateLimitError,
     QlikResponseError,
     shorten,
 )
@@ -119,13 +120,13 @@ class _SoFar:
 
     :param attempts: how many there were, with the one in progress, but without those that a 429 ended.
     :param waited: seconds waited between them.
-    :param may_have_been_done: whether one of those that failed may have been carried out.
+    :param unknown: the error of the last one that failed, but may have been carried out.
     :param renewed: whether a new token was requested.
     """
 
     attempts: int = 1
     waited: float = 0.0
-    may_have_been_done: bool = False
+    unknown: QlikCloudError | None = None
     renewed: bool = False
 
 
@@ -141,14 +142,6 @@ def _noting_the_outcome(request: Request) -> Iterator[None]:
         if request.writes and outcome_is_unknown(error) and not is_other:
             error.outcome = _UNKNOWN
         raise
-
-
-def _note_earlier_attempt(request: Request, error: QlikCloudError) -> None:
-    """Let an error say that an earlier attempt may have been carried out."""
-    if isinstance(error, QlikApiError):
-        error.repeated = True
-    if request.writes:
-        error.outcome = _UNKNOWN
 
 
 class Transport:
@@ -242,15 +235,22 @@ class Transport:
         try:
             while True:
                 try:
-                    status, document = self._attempt(request, auth, repeated=so_far.may_have_been_done)
+                    status, document = self._attempt(request, auth, repeated=so_far.unknown is not None)
                 except AttemptFailedError as failed:
                     self._prepare_to_repeat(request, auth, failed, so_far)
                 else:
-                    return Answer(status, document, so_far.may_have_been_done)
+                    return Answer(status, document, so_far.unknown is not None)
         except QlikCloudError as error:
-            if so_far.may_have_been_done:
-                _note_earlier_attempt(request, error)
-            raise
+            if so_far.unknown is None or not request.writes:
+                raise
+            # Whoever waits for the quota then starts over, which must not do it twice.
+            raised = so_far.unknown if isinstance(error, QlikRateLimitError) else error
+            raised.outcome = _UNKNOWN
+            if isinstance(raised, QlikApiError):
+                raised.repeated = True
+            if raised is error:
+                raise
+            raise raised from error
 
     def _prepare_to_repeat(
         self, request: Request, auth: Authenticator | None, failed: AttemptFailedError, so_far: _SoFar
@@ -269,7 +269,8 @@ class Transport:
             self._limiter.penalize(request.tier, wait or failure.retry_after or 1.0)
         if wait is None:
             raise failed.error from failed.__cause__
-        so_far.may_have_been_done |= failure.may_have_been_done
+        if failure.may_have_been_done:
+            so_far.unknown = failed.error
         so_far.waited += wait
         so_far.attempts += not limited
         logger.warning(
