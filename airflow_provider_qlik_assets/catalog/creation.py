@@ -321,7 +321,7 @@ class Creations:
     def _own_exists(self, name: str, found: list[DataAsset]) -> bool:
         key = id_of(self._own[name])
         # A listing may lag behind.
-        return any(asset.id == key for asset in found) or bool(self._client.existing_ids([key]))
+        return any(asset.id == key for asset in found) or self._client.exists(key)
 
     def _before_own(self, name: str, found: list[DataAsset]) -> DataAsset | None:
         """Return the data asset that was created before the own one of the same name."""
@@ -345,7 +345,7 @@ class Creations:
             vanished.discard(name)
             if not self._is_as_created(current, name):
                 return False
-            if not self._client.existing_ids([id_of(firsts[name])]):
+            if not self._client.exists(id_of(firsts[name])):
                 vanished.add(name)
                 return False
             return True

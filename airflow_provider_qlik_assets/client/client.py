@@ -5,7 +5,6 @@ Sources: the ``data-assets`` API, and the listing of a store's data assets in th
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import time
@@ -28,7 +27,6 @@ from airflow_provider_qlik_assets.client.documents import (
 )
 from airflow_provider_qlik_assets.client.error_frames import clears_variables
 from airflow_provider_qlik_assets.client.errors import (
-    QlikApiError,
     QlikBadRequestError,
     QlikConflictError,
     QlikNotFoundError,
@@ -256,7 +254,8 @@ class QlikCloudClient:
         try:
             answer = self._send("PUT", path, body=body, parse=written_parser(path, data_asset_id))
         except _REFUSED as refused:
-            current = self._after_own_change(refused, data_asset_id)
+            # An earlier attempt may have been carried out, so that this one was rejected.
+            current = self.get_data_asset(data_asset_id) if refused.repeated else None
             if current is None or not is_as_sent(current, body):
                 raise
             return current
@@ -299,7 +298,7 @@ class QlikCloudClient:
                 parse=written_parser(path, data_asset_id),
             )
         except _REFUSED as refused:
-            found = self._after_own_change(refused, data_asset_id)
+            found = self.get_data_asset(data_asset_id) if refused.repeated else None
             if found is None or not holds_already(found.to_json(), parsed):
                 raise
             return found
@@ -337,17 +336,16 @@ class QlikCloudClient:
             if last_look or not missing.repeated:
                 raise
             # An earlier attempt may have deleted them, and the tenant may then reject the whole batch.
-            if left := self.existing_ids(ids):
+            if left := [key for key in ids if self.exists(key)]:
                 self._send("DELETE", ASSETS_PATH, body={"ids": left})
 
-    def existing_ids(self, data_asset_ids: Iterable[str]) -> list[str]:
-        """Return the ids whose data asset exists, with one read for each id."""
-        existing = []
-        for data_asset_id in data_asset_ids:
-            with contextlib.suppress(QlikNotFoundError):
-                self.get_data_asset(data_asset_id, projections=["id"])
-                existing.append(data_asset_id)
-        return existing
+    def exists(self, data_asset_id: str) -> bool:
+        """Return whether a data asset exists, and the user may see it."""
+        try:
+            self.get_data_asset(data_asset_id, projections=["id"])
+        except QlikNotFoundError:
+            return False
+        return True
 
     def list_data_assets(
         self,
@@ -440,10 +438,6 @@ class QlikCloudClient:
             authenticator = self._credentials.authenticator(self.base_url, transport.request_token)
             connected = self._connected = (os.getpid(), transport, authenticator)
         return connected[1], connected[2]
-
-    def _after_own_change(self, refused: QlikApiError, data_asset_id: str) -> DataAsset | None:
-        """Return the data asset if this client's own earlier attempt may have caused the rejection."""
-        return self.get_data_asset(data_asset_id) if refused.repeated else None
 
 
 def _asset_path(data_asset_id: str) -> str:

@@ -130,7 +130,7 @@ def test_a_first_one_that_vanishes_before_leaves_the_own_one(
         client,
         before={
             "create_data_asset": lambda: sandbox.add_asset("store", **first),
-            "existing_ids": lambda: client.delete_data_assets(["theirs"]),
+            "exists": lambda: client.delete_data_assets(["theirs"]),
         },
     )
 

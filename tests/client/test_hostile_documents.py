@@ -153,7 +153,7 @@ def test_a_document_without_an_id_is_not_the_asset_that_was_asked_for(tenant: An
     for read in (
         lambda: client.get_data_asset("a"),
         lambda: client.get_data_asset("a", projections="technicalName"),
-        lambda: client.existing_ids(["a"]),
+        lambda: client.exists("a"),
     ):
         with pytest.raises(QlikResponseError, match="without an id instead of the data asset") as caught:
             read()
