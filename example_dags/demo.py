@@ -162,14 +162,14 @@ def expectations(before: Catalog, first: Catalog, after: Catalog, started: datet
 
     regions, orders = after.get("dwh.sales.regions", {}), after.get("dwh.sales.orders", {})
     return {
-        "products is registered": version(after, "dwh.sales.products") == 1,
+        "products is registered": version(after, "dwh.sales.products") == 0,
         "regions has its tag, and the steward's description survived": (
             regions.get("tags") == ["sales"] and regions.get("description") == "Written by a data steward"
         ),
-        "stores was up to date and was not written": version(after, "dwh.sales.stores") == 1,
+        "stores was up to date and was not written": version(after, "dwh.sales.stores") == 0,
         "orders is registered and fresh": orders.get("dataFreshness", "")
         >= started.strftime("%Y-%m-%dT%H:%M:%S"),
-        "customers was only written by the other team": version(after, "dwh.crm.customers") == 2,
+        "customers was only written by the other team": version(after, "dwh.crm.customers") == 1,
         "the stale backup is gone": "dwh.sales.orders_2019_backup" not in after,
         "what was tagged 'keep' is still there": "dwh.sales.legal_archive" in after,
         "events has its name, and keeps its description": (
@@ -177,7 +177,7 @@ def expectations(before: Catalog, first: Catalog, after: Catalog, started: datet
             and after["lake.events"].get("description") == "Written by a data steward"
         ),
         "sessions and devices are registered": (
-            version(after, "lake.sessions") == version(after, "lake.devices") == 1
+            version(after, "lake.sessions") == version(after, "lake.devices") == 0
         ),
         "what the YAML file does not list is gone": "lake.tmp_export" not in after,
         "what is protected is still there": "lake.audit" in after,

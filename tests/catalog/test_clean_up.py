@@ -287,7 +287,7 @@ def test_results_say_what_why_and_how_old_the_stalest_first(
         {"rule": "dataFreshness", "instant": "2026-05-02T00:00:00.000Z", "age_seconds": 60 * DAY},
     ]
     assert str(results[1]) == (
-        "Data asset b (b) deleted, version 1: dataFreshness is 2026-04-02T00:00:00.000Z, 90.0 days ago"
+        "Data asset b (b) deleted, version 0: dataFreshness is 2026-04-02T00:00:00.000Z, 90.0 days ago"
     )
     assert results[1].to_json()["data_asset"]["description"] == "by a steward"
 

@@ -69,10 +69,10 @@ def test_one_read_and_one_write_guarded_by_the_version(
 
     assert (result.action, result.changed_fields) == ("updated", ("name",))
     assert result.data_asset is not None
-    assert (result.data_asset.name, result.data_asset.version) == ("wished", 2)
+    assert (result.data_asset.name, result.data_asset.version) == ("wished", 1)
     assert requests(qlik_sandbox) == ["GET", "PATCH"]
     [patch] = qlik_sandbox.journal.requests("PATCH")
-    assert patch.body == [{"op": "test", "path": "/version", "value": 1}, NAME.to_json()]
+    assert patch.body == [{"op": "test", "path": "/version", "value": 0}, NAME.to_json()]
 
 
 def test_nothing_is_written_if_nothing_is_missing(qlik_sandbox: Sandbox, client: QlikCloudClient) -> None:
@@ -123,7 +123,7 @@ def test_what_somebody_else_did_meanwhile_is_unchanged(
     result = change(client, "a", name_it, current=current)
 
     assert (result.action, result.changed_fields) == ("unchanged", ())
-    assert qlik_sandbox.assets["a"]["version"] == 2
+    assert qlik_sandbox.assets["a"]["version"] == 1
 
 
 def test_attempts_are_bounded_if_others_always_change_it(
@@ -202,7 +202,7 @@ def test_a_write_whose_answer_is_lost_is_found_done(
 
     assert (result.action, result.changed_fields) == ("updated", ("name",))
     asset = qlik_sandbox.assets["a"]
-    assert (asset["name"], asset["version"]) == ("wished", 2)
+    assert (asset["name"], asset["version"]) == ("wished", 1)
 
 
 def test_an_append_whose_answer_is_lost_is_not_done_again(

@@ -234,7 +234,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "412": {
         "failed_test_status": 412,
         "unchanged_write_raises_version": False,
-        "first_version": 0,
+        "first_version": 1,
         "unset_fields": "empty text",
         "meta_in_errors": "always",
     },

@@ -58,6 +58,10 @@ def test_a_missing_data_asset_as_json() -> None:
             "Data asset a (orders) updated: name, tags, version 3",
         ),
         (Result("a", "deleted", DataAsset.from_json({"id": "a"})), "Data asset a deleted"),
+        (
+            Result("a", "unchanged", DataAsset.from_json({"id": "a", "version": 0})),
+            "Data asset a unchanged, version 0",
+        ),
     ],
 )
 def test_a_result_as_text(result: Result, text: str) -> None:

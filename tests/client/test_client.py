@@ -47,7 +47,7 @@ def test_create_sends_what_was_given_and_returns_what_came_of_it(
         "dataStoreInfo": {"id": store_id},
     }
     assert created.to_json()["sandboxInternal"] == {"shard": 7}
-    assert (created.version, created.data_store_info and created.data_store_info.name) == (1, "Store")
+    assert (created.version, created.data_store_info and created.data_store_info.name) == (0, "Store")
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,7 @@ def test_create_sends_what_was_given_and_returns_what_came_of_it(
         ({}, "is missing technicalName, appType"),
         ({"technicalName": "a", "appType": None}, "is missing appType"),
         ({"technicalName": "a", "appType": "b", "id": "a1"}, "must not have an 'id' or a 'version'"),
+        ({"technicalName": "a", "appType": "b", "version": 0}, "must not have an 'id' or a 'version'"),
         ({"technicalName": "a", "appType": "b", "version": 1}, "must not have an 'id' or a 'version'"),
         (None, "must be an object"),
     ],
@@ -89,7 +90,7 @@ def test_an_id_of_any_characters_is_that_asset(
 
     assert client.get_data_asset(data_asset_id).id == data_asset_id
     client.patch_data_asset(data_asset_id, [{"op": "add", "path": "/name", "value": "n"}])
-    client.update_data_asset(data_asset_id, {"technicalName": "t", "appType": "a", "version": 2})
+    client.update_data_asset(data_asset_id, {"technicalName": "t", "appType": "a", "version": 1})
     client.delete_data_assets([data_asset_id])
     assert sandbox.assets == {}
 
@@ -130,7 +131,7 @@ def test_what_does_not_exist_is_its_own_error(client: QlikCloudClient) -> None:
 
 # --- full updates ----------------------------------------------------------------------------------------
 
-WISH = {"technicalName": "orders", "appType": "dbt", "name": "Orders", "version": 1}
+WISH = {"technicalName": "orders", "appType": "dbt", "name": "Orders", "version": 0}
 
 
 @pytest.fixture
@@ -141,7 +142,7 @@ def asset_id(sandbox: Sandbox) -> str:
 def test_update_replaces_all(sandbox: Sandbox, client: QlikCloudClient, asset_id: str) -> None:
     after = client.update_data_asset(asset_id, WISH)
 
-    assert after.version == 2
+    assert after.version == 1
     assert "description" not in sandbox.assets[asset_id]
     assert sandbox.journal.requests()[0].body == {**WISH, "id": "a1"}
 
@@ -194,8 +195,8 @@ def test_an_update_whose_answer_was_lost_is_done_once(
 
     after = client.update_data_asset(asset_id, {**WISH, "tags": ["b", "a"], "properties": {"n": {"x": 1}}})
 
-    assert (after.version, after.name) == (2, "Orders")
-    assert sandbox.assets[asset_id]["version"] == 2
+    assert (after.version, after.name) == (1, "Orders")
+    assert sandbox.assets[asset_id]["version"] == 1
 
 
 @pytest.mark.parametrize("status", [400, 409])
@@ -227,7 +228,7 @@ def test_patch_returns_the_data_asset_afterwards(
 
     after = client.patch_data_asset(asset_id, [add("/name", "n")])
 
-    assert (after.id, after.name, after.version) == ("a1", "n", 2)
+    assert (after.id, after.name, after.version) == ("a1", "n", 1)
     assert len(sandbox.journal) == (2 if answers_204 else 1)
     assert sandbox.journal.requests("PATCH")[0].headers["content-type"] == "application/json"
 
@@ -245,8 +246,8 @@ def test_a_patch_that_cannot_succeed_is_not_sent(sandbox: Sandbox, client: QlikC
     "operations",
     [
         [add("/name", "n")],
-        [{"op": "test", "path": "/version", "value": 1}, add("/name", "n")],
-        [{"op": "test", "path": "/version", "value": 1}, {"op": "remove", "path": "/description"}],
+        [{"op": "test", "path": "/version", "value": 0}, add("/name", "n")],
+        [{"op": "test", "path": "/version", "value": 0}, {"op": "remove", "path": "/description"}],
     ],
     ids=["idempotent", "guarded", "guarded removal"],
 )
@@ -264,9 +265,9 @@ def test_a_patch_whose_answer_was_lost_is_done_once(
     sandbox.settings.unchanged_write_raises_version = False
     sandbox.add_fault(Fault(kind="drop", method="PATCH", when="after"))
 
-    assert client.patch_data_asset(asset_id, operations).version == 2
+    assert client.patch_data_asset(asset_id, operations).version == 1
 
-    assert sandbox.assets[asset_id]["version"] == 2
+    assert sandbox.assets[asset_id]["version"] == 1
 
 
 def test_a_patch_that_is_not_safe_to_repeat_is_sent_once(

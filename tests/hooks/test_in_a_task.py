@@ -41,7 +41,7 @@ def in_lake(technical_name: str) -> dict[str, Any]:
 CALLS: dict[str, Callable[[QlikCloudHook], Any]] = {
     "create": lambda hook: hook.create_data_asset(DataAsset.parse(asset("new"))),
     "get": lambda hook: hook.get_data_asset("a"),
-    "update": lambda hook: hook.update_data_asset("b", asset("b", version=1, name="B")),
+    "update": lambda hook: hook.update_data_asset("b", asset("b", version=0, name="B")),
     "patch": lambda hook: hook.patch_data_asset("c", [{"op": "add", "path": "/description", "value": "C"}]),
     "change": lambda hook: hook.patch_data_asset("c", changes={"dataFreshness": WHEN}),
     "delete": lambda hook: hook.delete_data_assets(["d", "gone"], max_deletions=1),

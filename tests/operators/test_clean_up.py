@@ -96,7 +96,7 @@ def test_log_says_what_and_why(log: Callable[[], str]) -> None:
     text = log()
     assert "2 of 10 data assets are stale, not counting 1 protected by a tag" in text
     assert re.search(
-        r"Data asset b \(tmp_b\) deleted, version 1: dataFreshness is \S+, 400.0 days ago\.", text
+        r"Data asset b \(tmp_b\) deleted, version 0: dataFreshness is \S+, 400.0 days ago\.", text
     )
 
 
@@ -107,7 +107,7 @@ def test_dry_run_deletes_nothing(qlik_sandbox: Sandbox, log: Callable[[], str], 
     assert deleted(qlik_sandbox) == set()
     assert (result["counts"], result["dry_run"]) == ({"deleted": 2}, True)
     text = log()
-    assert "Data asset b (tmp_b) would be deleted, version 1: dataFreshness is" in text
+    assert "Data asset b (tmp_b) would be deleted, version 0: dataFreshness is" in text
     assert "Dry run: nothing was deleted" in text
 
 

@@ -90,7 +90,7 @@ def test_register_stamp_wait_and_delete(dag: DAG, run_dag: RunDag, qlik_sandbox:
 
     ((found, version),) = seen
     assert len(found["freshness"]) == 1
-    assert version == 2
+    assert version == 1
     assert qlik_sandbox.assets == {}
 
 

@@ -49,7 +49,7 @@ def test_changes_a_field(qlik_sandbox: Sandbox, arguments: dict[str, Any]) -> No
     result = patch(**arguments)
 
     assert (result["id"], result["action"], result["version"], result["changed_fields"]) == (
-        "a", "updated", 2, ["name"],
+        "a", "updated", 1, ["name"],
     )  # fmt: skip
     assert result["data_asset"]["name"] == qlik_sandbox.assets["a"]["name"] == "new"
     assert qlik_sandbox.assets["a"]["description"] == "by a steward"
@@ -68,7 +68,7 @@ def test_changes_a_field(qlik_sandbox: Sandbox, arguments: dict[str, Any]) -> No
 def test_unchanged_writes_nothing(qlik_sandbox: Sandbox, arguments: dict[str, Any]) -> None:
     result = patch(**arguments)
 
-    assert (result["action"], result["version"], result["changed_fields"]) == ("unchanged", 1, [])
+    assert (result["action"], result["version"], result["changed_fields"]) == ("unchanged", 0, [])
     assert len(qlik_sandbox.journal.requests()) == 1
 
 
@@ -93,14 +93,17 @@ def test_appending_is_done_on_each_run(qlik_sandbox: Sandbox) -> None:
     assert qlik_sandbox.assets["a"]["properties"]["log"] == ["entry", "entry"]
 
 
-@pytest.mark.parametrize("version", [1, "1"])
+@pytest.mark.parametrize("version", [0, "0"])
 def test_expected_version(version: int | str) -> None:
     assert patch(changes={"name": "new"}, expected_version=version)["action"] == "updated"
 
 
-def test_other_version_is_a_conflict(qlik_sandbox: Sandbox) -> None:
-    with pytest.raises(QlikConflictError, match="has version 1, not 7"):
-        patch(changes={"name": "new"}, expected_version=7)
+@pytest.mark.parametrize("version", [0, "0", 7])
+def test_other_version_is_a_conflict(qlik_sandbox: Sandbox, version: int | str) -> None:
+    qlik_sandbox.touch("a", description="by somebody else")
+
+    with pytest.raises(QlikConflictError, match=f"has version 1, not {version}"):
+        patch(changes={"name": "new"}, expected_version=version)
 
     assert writes(qlik_sandbox) == []
 

@@ -69,7 +69,7 @@ def test_result_is_plain_json_without_the_data_assets(qlik_sandbox: Sandbox) -> 
     assert (result["counts"], result["dry_run"]) == ({"unchanged": 1, "created": 1}, False)
     unchanged, created = sorted(result["results"], key=lambda row: row["action"], reverse=True)
     assert unchanged == {
-        "id": same["id"], "technical_name": "same", "action": "unchanged", "version": 1,
+        "id": same["id"], "technical_name": "same", "action": "unchanged", "version": 0,
         "changed_fields": [], "data_asset": None,
     }  # fmt: skip
     assert created["id"] in qlik_sandbox.assets

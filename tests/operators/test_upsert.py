@@ -38,7 +38,7 @@ def test_creates(qlik_sandbox: Sandbox) -> None:
     assert {key: result[key] for key in ("id", "action", "version", "changed_fields")} == {
         "id": asset["id"],
         "action": "created",
-        "version": 1,
+        "version": 0,
         "changed_fields": ["appType", "dataStoreInfo", "name", "technicalName"],
     }
     assert result["data_asset"]["technicalName"] == "orders"
@@ -54,7 +54,7 @@ def test_updates_only_what_differs(qlik_sandbox: Sandbox, orders: dict[str, Any]
 def test_unchanged_writes_nothing(qlik_sandbox: Sandbox, orders: dict[str, Any]) -> None:
     result = upsert(data_asset=ORDERS)
 
-    assert (result["action"], result["version"], result["changed_fields"]) == ("unchanged", 1, [])
+    assert (result["action"], result["version"], result["changed_fields"]) == ("unchanged", 0, [])
     assert len(qlik_sandbox.journal.requests()) == 1
     assert writes(qlik_sandbox) == []
 

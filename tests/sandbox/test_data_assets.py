@@ -40,7 +40,7 @@ def test_create_answers_201_with_the_stored_document(sandbox: Sandbox, api) -> N
     key = document["id"]
     assert document.pop("sandboxInternal")
     assert sandbox.assets == {key: document}
-    assert document["version"] == 1
+    assert document["version"] == 0
     assert document["dataFreshness"] == "2024-01-01T00:00:00.123Z"
     assert document["dataStoreInfo"] == {"id": store, "name": "warehouse", "type": "snowflake"}
     assert {name: document[name] for name in ("name", "tags", "properties")} == {
@@ -90,6 +90,7 @@ def test_create_accepts(api, fields: dict[str, Any]) -> None:
         ({"tags": ["gold", 1]}, "tags/1"),
         ({"tags": ["gold", "gold"]}, "tags"),
         ({"id": "mine"}, "id"),
+        ({"version": 0}, "version"),
         ({"version": 1}, "version"),
         ({"properties": []}, "properties"),
         ({"dataFreshness": "yesterday"}, "dataFreshness"),
@@ -197,7 +198,7 @@ def test_projections_limit_the_fields(sandbox: Sandbox, api) -> None:
     key = sandbox.add_asset(technicalName="orders", name="Orders")["id"]
     assert api.asset("GET", key, params={"projections": "name,version"}).json() == {
         "name": "Orders",
-        "version": 1,
+        "version": 0,
     }
     assert api.asset("GET", key, params={"projections": "colour"}).status_code == 400
     sandbox.settings.unknown_projection = "ignored"
@@ -221,13 +222,13 @@ def test_unset_fields_and_the_undocumented_field_follow_the_switches(sandbox: Sa
 
 def test_put_replaces_everything_that_can_be_set(sandbox: Sandbox, api) -> None:
     old = sandbox.add_asset(technicalName="orders", name="Orders", tags=["gold"], ownerId="someone")
-    body = {"technicalName": "orders", "appType": "new", "version": 1, "createdBy": "me", "id": old["id"]}
+    body = {"technicalName": "orders", "appType": "new", "version": 0, "createdBy": "me", "id": old["id"]}
     response = api.asset("PUT", old["id"], json=body)
     assert response.status_code == 200
     new = sandbox.assets[old["id"]]
     assert "name" not in new
     assert "tags" not in new
-    assert (new["appType"], new["version"], new["ownerId"]) == ("new", 2, "someone")
+    assert (new["appType"], new["version"], new["ownerId"]) == ("new", 1, "someone")
     assert (new["createdBy"], new["createdTime"]) == (old["createdBy"], old["createdTime"])
     assert new["lastModifiedBy"] == "user-full-access"
 
@@ -236,9 +237,9 @@ def test_put_replaces_everything_that_can_be_set(sandbox: Sandbox, api) -> None:
     ("changes", "named"),
     [
         ({"version": None}, "version"),
-        ({"version": "1"}, "version"),
-        ({"version": True}, "version"),
-        ({"version": 1.0}, "version"),
+        ({"version": "0"}, "version"),
+        ({"version": False}, "version"),
+        ({"version": 0.0}, "version"),
         ({"version": 2**63}, "version"),
         ({"id": "other"}, "id"),
         ({"technicalName": None}, "technicalName"),
@@ -247,7 +248,7 @@ def test_put_replaces_everything_that_can_be_set(sandbox: Sandbox, api) -> None:
 )
 def test_put_refuses(sandbox: Sandbox, api, changes: dict[str, Any], named: str) -> None:
     old = sandbox.add_asset(technicalName="orders")
-    body = {"technicalName": "orders", "appType": "new", "version": 1, **changes}
+    body = {"technicalName": "orders", "appType": "new", "version": old["version"], **changes}
     response = api.asset("PUT", old["id"], json=body)
     assert response.status_code == 400
     assert named in problem(response)
@@ -264,7 +265,7 @@ def test_put_with_another_version_is_refused(sandbox: Sandbox, api, status: Any,
     assert sandbox.assets[old["id"]] == old
 
 
-@pytest.mark.parametrize(("raises", "version"), [(True, 2), (False, 1)])
+@pytest.mark.parametrize(("raises", "version"), [(True, 1), (False, 0)])
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 def test_an_unchanged_write_raises_the_version_or_not(
     sandbox: Sandbox, api, method: str, raises: bool, version: int
@@ -277,7 +278,7 @@ def test_an_unchanged_write_raises_the_version_or_not(
     put = {
         "technicalName": "orders",
         "appType": "dbt",
-        "version": 1,
+        "version": old["version"],
         "dataFreshness": "2024-01-01T01:00:00.0009+01:00",
         "dataStoreInfo": {"id": store},
     }

@@ -164,9 +164,9 @@ def test_a_sorted_listing_follows_changes(sandbox: Sandbox, api, five: list[str]
 @pytest.mark.parametrize(
     ("projections", "switches", "found"),
     [
-        ("name,version", {}, {"name": "x", "version": 1}),
+        ("name,version", {}, {"name": "x", "version": 0}),
         ("id", {}, {"id": "a"}),
-        ("name,version", {"id_in_projections": "always"}, {"id": "a", "name": "x", "version": 1}),
+        ("name,version", {"id_in_projections": "always"}, {"id": "a", "name": "x", "version": 0}),
         ("name,colour", {}, None),
         ("name,colour", {"unknown_projection": "ignored"}, {"name": "x"}),
         ("description", {}, {}),

@@ -24,14 +24,15 @@ def test_the_page_documents_every_switch(sandbox: Sandbox) -> None:
         assert f"| `{name}` | `{field.default!r}` | {field.description} |" in lines
 
 
-def test_the_first_version_can_be_0(sandbox: Sandbox, api) -> None:
-    sandbox.settings.first_version = 0
+@pytest.mark.parametrize("first", [0, 1, 7])
+def test_the_first_version_can_be_chosen(sandbox: Sandbox, api, first: int) -> None:
+    sandbox.settings.first_version = first
     created = api.create().json()
-    assert created["version"] == 0
-    body = {"technicalName": "orders", "appType": "dbt", "version": 0}
-    assert api.asset("PUT", created["id"], json=body).json()["version"] == 1
+    assert created["version"] == first
+    body = {"technicalName": "orders", "appType": "dbt", "version": first}
+    assert api.asset("PUT", created["id"], json=body).json()["version"] == first + 1
     key = sandbox.add_store(name="s")
-    assert sandbox.stores[key]["version"] == 0
+    assert sandbox.stores[key]["version"] == first
 
 
 def test_unset_texts_can_be_empty(sandbox: Sandbox, api) -> None:
@@ -119,4 +120,4 @@ def test_there_are_no_data_sets(sandbox: Sandbox, api, stores: str, assets: str)
 def test_a_touch_may_say_when_it_was(sandbox: Sandbox) -> None:
     key = sandbox.add_asset(technicalName="t")["id"]
     touched = sandbox.touch(key, name="x", lastModifiedTime="2026-01-01T00:00:00Z")
-    assert (touched["lastModifiedTime"], touched["version"]) == ("2026-01-01T00:00:00.000Z", 2)
+    assert (touched["lastModifiedTime"], touched["version"]) == ("2026-01-01T00:00:00.000Z", 1)

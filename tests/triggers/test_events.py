@@ -94,7 +94,7 @@ async def test_an_event_tells_what_changed(make_watcher: MakeWatcher, qlik_sandb
         qlik_sandbox.touch("a", dataFreshness=NEW)
 
     assert events == [
-        {"id": "a", "data_freshness": NEW, "previous": OLD, "version": 2, "technical_name": "name of a"}
+        {"id": "a", "data_freshness": NEW, "previous": OLD, "version": 1, "technical_name": "name of a"}
     ]
     assert json.loads(json.dumps(events)) == events
 

@@ -15,6 +15,7 @@ def state(version: int | None, second: int | None) -> AssetState:
     ("one", "other", "older"),
     [
         ((1, 1), (2, 2), True),
+        ((0, 1), (1, 2), True),
         ((1, 2), (2, 2), True),
         ((2, 2), (2, 2), False),
         ((2, 2), (1, 1), False),

@@ -55,7 +55,7 @@ def test_creates_updates_and_leaves_alone(sandbox: Sandbox, client: QlikCloudCli
     after = named(sandbox)
     assert (after["changed"]["name"], after["changed"]["description"]) == ("new", "steward's")
     assert (after["new"]["tags"], after["new"]["dataStoreInfo"]["id"]) == (["x"], "store")
-    assert after["same"]["version"] == 1
+    assert after["same"]["version"] == 0
     assert after["unlisted"] == unlisted
 
 
@@ -117,7 +117,7 @@ def test_results_say_what_changed(sandbox: Sandbox, client: QlikCloudClient) -> 
         "id": key,
         "technical_name": "a",
         "action": "updated",
-        "version": 2,
+        "version": 1,
         "changed_fields": ["name", "properties"],
         "data_asset": None,
     }
