@@ -17,6 +17,7 @@ from airflow_provider_qlik_assets.client import QlikCloudClient
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
     QlikConfigurationError,
+    QlikConflictError,
     QlikRateLimitError,
 )
 from airflow_provider_qlik_assets.hooks import qlik_cloud
@@ -193,6 +194,19 @@ def test_list_is_read_page_by_page(hook: QlikCloudHook, qlik_sandbox: Sandbox) -
 
     assert first["id"]
     assert len(qlik_sandbox.journal.requests(path="/api/v1/data-stores/")) == 1
+
+
+@pytest.mark.parametrize("version", [0, 7])
+def test_another_version_than_expected_is_a_conflict(
+    hook: QlikCloudHook, qlik_sandbox: Sandbox, version: int
+) -> None:
+    qlik_sandbox.add_asset(id="a", technicalName="a")
+    qlik_sandbox.touch("a", name="by somebody else")
+
+    with pytest.raises(QlikConflictError, match=f"has version 1, not {version}"):
+        hook.patch_data_asset("a", changes={"name": "new"}, expected_version=version)
+
+    assert qlik_sandbox.assets["a"]["name"] == "by somebody else"
 
 
 # --- other ways to write a connection --------------------------------------------------------------------

@@ -140,6 +140,7 @@ async def test_an_awaited_data_asset_fires_when_it_is_created(
         qlik_sandbox.add_asset("store", id="new", technicalName="new", dataFreshness=NEW)
 
     assert pairs(events) == [("new", None, NEW)]
+    assert events[0]["version"] == 0
 
 
 # --- restarts ---------------------------------------------------------------------------------------------
