@@ -24,7 +24,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pendulum
 
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client.client import QlikCloudClient
 
 logger = get_logger(__name__)
+
+Look = TypeVar("Look")
 
 VISIBLE_AFTER_SECONDS = 2.0
 """How long a data asset may take to be visible to all, from when it bears to have been created."""
@@ -130,30 +132,39 @@ class Memory:
 memory = Memory()
 
 
-def wait_for_the_young(
-    client: QlikCloudClient, assets: Iterable[DataAsset], visible_after: float | None = None
-) -> bool:
-    """Wait if one of some data assets is so young that not all may have seen it; then look again.
+def look_until_visible(
+    client: QlikCloudClient,
+    look: Callable[[], Look],
+    used: Callable[[Look], Iterable[DataAsset]],
+    visible_after: float | None = None,
+) -> Look:
+    """Look, and again after a wait for each data asset that is so young that not all may have seen it.
 
-    :param assets: the data assets that are to be used.
+    :param look: reads data assets.
+    :param used: returns those of what was read that are to be used.
     :param visible_after: ``None`` is :data:`VISIBLE_AFTER_SECONDS`.
-    :return: whether there was one.
+    :return: what was read last.
     """
     seconds = VISIBLE_AFTER_SECONDS if visible_after is None else visible_after
-    if seconds <= 0 or memory.refuses(client.base_url):
-        return False
-    limit = client.server_now() - timedelta(seconds=seconds + _DATE_SECONDS)
-    young = [
-        asset
-        for asset in assets
-        if asset.created_time and asset.created_time > limit
-        if not memory.is_settled(client.base_url, asset.id)
-    ]
-    if not young:
-        return False
-    logger.info("Data asset %s was created just now; looking again in %g s.", young[0].label, seconds)
-    client.sleep(seconds)
-    return True
+    found = look()
+    waited_for: set[str | None] = set()
+    for _ in range(_MOST_LOOKS):
+        if seconds <= 0 or memory.refuses(client.base_url):
+            break
+        limit = client.server_now() - timedelta(seconds=seconds + _DATE_SECONDS)
+        young = [
+            asset
+            for asset in used(found)
+            if asset.created_time and asset.created_time > limit and asset.id not in waited_for
+            if not memory.is_settled(client.base_url, asset.id)
+        ]
+        if not young:
+            break
+        logger.info("Data asset %s was created just now; looking again in %g s.", young[0].label, seconds)
+        client.sleep(seconds)
+        waited_for.update(asset.id for asset in young)
+        found = look()
+    return found
 
 
 @dataclass
@@ -296,7 +307,15 @@ class Creations:
         return _asked(error) > self._client.retry.max_retry_wait
 
     def _look(self) -> dict[str, list[DataAsset]]:
-        """Return the data assets of the names, the oldest of each first."""
+        """Return the data assets of the names, the oldest of each first; what others created all can see."""
+        return look_until_visible(
+            self._client,
+            self._named,
+            lambda found: [named[0] for name, named in found.items() if name not in self._own],
+            self._visible_after,
+        )
+
+    def _named(self) -> dict[str, list[DataAsset]]:
         found: dict[str, list[DataAsset]] = {}
         for asset in self._newest():
             if asset.technical_name in self._desired:

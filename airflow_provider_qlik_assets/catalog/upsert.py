@@ -14,9 +14,9 @@ from airflow_provider_qlik_assets.catalog.creation import (
     Creations,
     age,
     creation_result,
+    look_until_visible,
     new_document,
     newest_creation,
-    wait_for_the_young,
     warn_of_duplicates,
 )
 from airflow_provider_qlik_assets.catalog.overlay import leave_missing_freshness, overlay
@@ -134,9 +134,12 @@ class _Found:
 
 def _look(client: QlikCloudClient, desired: DataAsset, visible_after: float | None) -> _Found:
     """Look a name up; the data asset is one that everybody sees."""
-    assets, named = _named(client, desired.store_id or "", desired.technical_name or "")
-    if named and wait_for_the_young(client, named[:1], visible_after):
-        assets, named = _named(client, desired.store_id or "", desired.technical_name or "")
+    assets, named = look_until_visible(
+        client,
+        lambda: _named(client, desired.store_id or "", desired.technical_name or ""),
+        lambda found: found[1][:1],
+        visible_after,
+    )
     return _Found(named[0] if named else None, newest_creation(assets))
 
 

@@ -313,6 +313,26 @@ def test_one_that_was_created_just_now_is_looked_at_again_before_it_is_used(
     assert [round(wait, 1) for wait in clock.waits] == [2.0]
 
 
+@both
+def test_so_is_one_that_is_found_after_a_create_without_an_answer(
+    sandbox: Sandbox, client: QlikCloudClient, clock: Clock, create: Any
+) -> None:
+    sandbox.add_fault(Fault(kind="status", status=503, method="POST"))
+
+    def make_visible(seconds: float) -> None:
+        clock.sleep(seconds)
+        if not sandbox.assets:
+            sandbox.add_asset("store", id="second", technicalName="orders", appType="dbt")
+        elif "second" in sandbox.assets:
+            sandbox.add_asset("store", id="first", technicalName="orders", createdTime=CREATED_FIRST)
+            sandbox._tenant.delete(_asset_kind(), {"ids": ["second"]})
+
+    client._arguments["sleep"] = make_visible
+
+    assert create(client, visible_after=2.0) == ("first", "updated")
+    assert writes(sandbox) == ["POST", "PATCH"]
+
+
 def _asset_kind() -> Any:
     from airflow_provider_qlik_assets.sandbox.tenant import ASSET  # noqa: PLC0415
 

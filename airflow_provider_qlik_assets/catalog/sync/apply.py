@@ -16,8 +16,8 @@ from airflow_provider_qlik_assets.catalog.compare_and_set import change
 from airflow_provider_qlik_assets.catalog.creation import (
     Creations,
     creation_result,
+    look_until_visible,
     new_document,
-    wait_for_the_young,
 )
 from airflow_provider_qlik_assets.catalog.deletion import LastLook, delete_listed
 from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
@@ -108,11 +108,13 @@ class Sync:
 
     def plan(self) -> Plan:
         """Read the data store and return what has to be done."""
-        plan = self._read()
+        return look_until_visible(self._client, self._read, self._used, self._visible_after)
+
+    def _used(self, plan: Plan) -> list[DataAsset]:
+        """Return the data assets of others that a plan uses."""
         used = [*plan.unchanged, *(update.actual for update in plan.to_update)]
         own = set(self._own.values())
-        others = (asset for asset in used if asset.id not in own)
-        return self._read() if wait_for_the_young(self._client, others, self._visible_after) else plan
+        return [asset for asset in used if asset.id not in own]
 
     def _read(self) -> Plan:
         return make_plan(
