@@ -55,6 +55,13 @@ settings.load_profile("quick")
 pytest_plugins = ["airflow_provider_qlik_assets.sandbox.pytest_plugin"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of ``tests/schedules``, which pytest must know before it looks for tests there."""
+    group = parser.getgroup("schedules")
+    group.addoption("--every-schedule", action="store_true", help="cover all schedules, not just some")
+    group.addoption("--schedule", metavar="N,N,...", help="run the one schedule that a failed test has named")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[Any]:
     """Look for garbage after the collection only, and not in what it has loaded, which stays to the end."""

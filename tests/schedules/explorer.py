@@ -1,9 +1,37 @@
-"""Go through all ways in which things can happen, by running them again and again with other choices."""
+"""Go through all ways in which things can happen, by running them again and again with other choices.
+
+Different orders of the same requests often lead to the same state: two reads, say. What follows a state is
+gone through once, so that all schedules are covered by far fewer runs.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+
+class StateKnownError(BaseException):
+    """What follows the state that a run has reached was gone through already.
+
+    Not an :class:`Exception`, so that nothing that the run does takes it for one of its own.
+    """
+
+
+@dataclass
+class _Choice:
+    """A choice of a run.
+
+    :param state: where it is made.
+    :param option: the number of the option that was taken.
+    :param options: how many there are.
+    :param schedules: how many the options before it lead to.
+    """
+
+    state: Hashable
+    option: int
+    options: int
+    schedules: int = 0
 
 
 class Choices:
@@ -16,66 +44,103 @@ class Choices:
     def __init__(self, given: tuple[int, ...] = (), generator: random.Random | None = None) -> None:
         self._given = given
         self._generator = generator
-        self.made: list[tuple[int, int]] = []
+        self.path: tuple[int, ...] = ()
 
-    def choose(self, options: int) -> int:
+    def choose(self, options: int, state: Callable[[], Hashable]) -> int:
         """Return the number of the option to take, from 0.
 
         :param options: how many there are.
+        :param state: returns all that decides what may follow.
         """
         if options == 1:
             return 0
-        place = len(self.made)
-        if place < len(self._given):
-            choice = self._given[place]
-        else:
-            choice = self._generator.randrange(options) if self._generator else 0
-        self.made.append((choice, options))
-        return choice
+        place = len(self.path)
+        option = self._given[place] if place < len(self._given) else self._take(options, state)
+        self.path += (option,)
+        return option
 
-    @property
-    def path(self) -> tuple[int, ...]:
-        """The choices as they were made, to be run again."""
-        return tuple(choice for choice, _ in self.made)
-
-    @property
-    def following(self) -> tuple[int, ...] | None:
-        """The choices of the next run; ``None`` after the last one."""
-        for place in range(len(self.made) - 1, -1, -1):
-            choice, options = self.made[place]
-            if choice + 1 < options:
-                return (*self.path[:place], choice + 1)
-        return None
+    def _take(self, options: int, state: Callable[[], Hashable]) -> int:
+        return self._generator.randrange(options) if self._generator else 0
 
 
-def explore(run: Callable[[Choices], None]) -> int:
-    """Run something with all choices that it offers; return how many runs that took.
+class _AllChoices(Choices):
+    """The choices of the runs that go through all schedules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.schedules_after: dict[Hashable, int] = {}
+        self._made: list[_Choice] = []
+        self._known: Hashable = None
+
+    def _take(self, options: int, state: Callable[[], Hashable]) -> int:
+        key = state()
+        if key in self.schedules_after:
+            self._known = key
+            raise StateKnownError
+        self._made.append(_Choice(key, 0, options))
+        return 0
+
+    def go_on(self) -> int | None:
+        """Prepare the next run; after the last one, return how many schedules there are."""
+        schedules = 1 if self._known is None else self.schedules_after[self._known]
+        self._known, self.path = None, ()
+        while self._made:
+            last = self._made[-1]
+            last.schedules += schedules
+            if last.option + 1 < last.options:
+                last.option += 1
+                self._given = tuple(choice.option for choice in self._made)
+                return None
+            self.schedules_after[last.state] = schedules = last.schedules
+            self._made.pop()
+        return schedules
+
+
+@dataclass
+class Explored:
+    """What an exploration has gone through.
+
+    :param schedules: the number of schedules.
+    :param runs: the number of runs that covered them.
+    """
+
+    schedules: int
+    runs: int
+
+
+Run = Callable[[Choices], None]
+Every = Callable[[Run], Explored]
+Some = Callable[[Run, int], Explored]
+
+
+def explore(run: Run) -> Explored:
+    """Cover all choices that a run offers.
 
     :raises AssertionError: of the first run that fails, with the choices to run it again.
     """
-    return sum(1 for _ in _runs(run, iter_all()))
+    choices = _AllChoices()
+    runs, schedules = 0, None
+    while schedules is None:
+        replay(run, choices)
+        runs += 1
+        schedules = choices.go_on()
+    return Explored(schedules, runs)
 
 
-def sample(run: Callable[[Choices], None], number: int, seed: int) -> int:
-    """Run something with random choices."""
+def sample(run: Run, number: int, seed: int) -> Explored:
+    """Run something with random choices, some number of times."""
     generator = random.Random(seed)
-    return sum(1 for _ in _runs(run, (Choices(generator=generator) for _ in range(number))))
+    for _ in range(number):
+        replay(run, Choices(generator=generator))
+    return Explored(number, number)
 
 
-def iter_all() -> Iterator[Choices]:
-    """Yield choices, each after the run with those before it has made its own."""
-    following: tuple[int, ...] | None = ()
-    while following is not None:
-        choices = Choices(following)
-        yield choices
-        following = choices.following
-
-
-def _runs(run: Callable[[Choices], None], all_choices: Iterator[Choices]) -> Iterator[None]:
-    for choices in all_choices:
-        try:
-            run(choices)
-        except BaseException as error:
-            error.add_note(f"Run it again with the choices {choices.path}.")
-            raise
-        yield
+def replay(run: Run, choices: Choices) -> None:
+    """Run something once; an error says with which choices."""
+    try:
+        run(choices)
+    except StateKnownError:
+        pass
+    except BaseException as error:
+        error.add_note(f"Run it again with --schedule {','.join(map(str, choices.path))}")
+        raise

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
-from airflow_provider_qlik_assets.catalog import Result, Sync, upsert_data_asset
+from airflow_provider_qlik_assets.catalog import Result, Sync, creation, upsert_data_asset
 from airflow_provider_qlik_assets.client import QlikCloudClient
-from tests.schedules.explorer import Choices, explore, sample
+from tests.schedules.explorer import Choices, Every, Run, Some
 from tests.schedules.world import Task, World
 
 VISIBLE_AFTER = 2.0
-IDS = {
-    "ids ascend": [f"id-{number:03}" for number in range(100)],
-    "ids descend": [f"id-{number:03}" for number in range(99, -1, -1)],
+ASCENDING = [f"id-{number:03}" for number in range(100)]
+MOMENTS = {
+    "in the same moment, ids ascend": {"ids": ASCENDING},
+    "in the same moment, ids descend": {"ids": ASCENDING[::-1]},
+    "one after the other": {"ids": ASCENDING, "step": 0.001},
 }
-STEPS = {"no request takes time": 0.0, "each request takes a millisecond": 0.001}
 REPORTS = (
     "have the same technical name",
     "data assets with the technical name",
     "two data assets with the same technical name",
+    "is the oldest and counts; delete the others",
 )
 
 Work = Callable[[QlikCloudClient], Any]
@@ -32,79 +35,106 @@ def clock() -> float:
     return time.monotonic()  # the world's, as soon as it runs
 
 
-def wish(name: str) -> dict[str, Any]:
+def wish(value: str) -> dict[str, Any]:
     store = {"id": "store"}
-    return {"dataStoreInfo": store, "technicalName": "orders", "appType": "dbt", "properties": {name: True}}
+    return {"dataStoreInfo": store, "technicalName": "orders", "appType": "dbt", "properties": {value: True}}
 
 
-def upsert(name: str) -> Work:
-    return lambda client: upsert_data_asset(client, wish(name), visible_after=VISIBLE_AFTER)
+def upsert(value: str) -> Work:
+    return lambda client: upsert_data_asset(client, wish(value), visible_after=VISIBLE_AFTER)
 
 
-def sync(name: str) -> Work:
+def sync(value: str) -> Work:
     def work(client: QlikCloudClient) -> Result:
-        task = Sync(client, "store", [wish(name)], visible_after=VISIBLE_AFTER, clock=clock)
-        return task.apply(task.plan())[0]
+        task = Sync(client, "store", [wish(value)], visible_after=VISIBLE_AFTER, clock=clock)
+        plan = task.plan()
+        logging.getLogger(creation.__name__).warning("%s", plan)  # as the operator does
+        return task.apply(plan)[0]
 
     return work
 
 
-def check(world: World, tasks: list[Task]) -> None:
+TWO = {
+    "upsert and upsert": {"a": upsert, "b": upsert},
+    "upsert and sync": {"a": upsert, "b": sync},
+    "sync and sync": {"a": sync, "b": sync},
+}
+THREE = {"a": upsert, "b": sync, "c": upsert}
+
+
+def check(world: World, tasks: list[Task], values: dict[str, str]) -> None:
     """Make sure that one data asset is left, that holds what all wanted, and that all were told which."""
-    ends = [f"{task.name}: {task.result or task.error!r}" for task in tasks]
-    story = "\n".join([*world.log, *world.reported, *ends])
+    story = world.story()
     assert all(task.result or task.error for task in tasks), story
     told = {task.result.id for task in tasks if task.result}
     assert len(told) <= 1, story
     if len(world.assets) != 1:
         # Nobody deletes what another task may have created: two that remain are reported.
         assert 1 < len(world.assets) <= 1 + len(world.faults), story
-        assert any(report in line for report in REPORTS for line in world.reported), story
+        reports = [line for line in world.reported if any(report in line for report in REPORTS)]
+        assert all(any(key in line for line in reports) for key in world.assets.keys() - told), story
     for key in told:
         assert key in world.assets, story
         properties = world.assets[key]["properties"]
-        assert all(properties.get(task.name) for task in tasks if task.result), story
-    if not world.faults:
+        assert all(properties.get(values[task.name]) for task in tasks if task.result), story
+    assert all(world.creators[key] == name for name, key in world.deleted), story
+    if len(world.faults) <= world.retries:
         assert all(task.result for task in tasks), story
+    if not world.faults:
         assert sum(task.result.action == "created" for task in tasks) == 1, story
 
 
-def creators(works: dict[str, Work], **options: Any) -> Callable[[Choices], None]:
+def creators(
+    works: Mapping[str, Callable[[str], Work]], *, same: bool = False, faults: int = 0, **options: Any
+) -> Run:
+    """Return a run of some tasks, each of which is run again as often as there are faults.
+
+    :param same: whether all want the same.
+    """
+
     def run(choices: Choices) -> None:
-        world = World(choices, **options)
-        tasks = [world.task(name, work) for name, work in works.items()]
+        world = World(choices, faults=faults, retries=faults, **options)
+        values = {name: "same" if same else name for name in works}
+        tasks = [world.task(name, work(values[name])) for name, work in works.items()]
         world.run()
-        check(world, tasks)
+        check(world, tasks, values)
 
     return run
 
 
+@pytest.mark.parametrize("moments", MOMENTS.values(), ids=MOMENTS)
+@pytest.mark.parametrize("works", TWO.values(), ids=TWO)
+def test_two_creators_end_with_one_in_every_order(works: Any, moments: Any, every: Every) -> None:
+    assert every(creators(works, **moments)).schedules > 800
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
-@pytest.mark.parametrize("ids", IDS.values(), ids=IDS)
-@pytest.mark.parametrize("other", [upsert, sync])
-def test_tasks_that_create_the_same_at_the_same_moment_end_with_one_in_every_order(
-    ids: list[str], step: float, other: Any
+@pytest.mark.parametrize("moments", MOMENTS.values(), ids=MOMENTS)
+@pytest.mark.parametrize("works", TWO.values(), ids=TWO)
+def test_and_with_every_request_or_answer_lost_or_late(works: Any, moments: Any, every: Every) -> None:
+    assert every(creators(works, faults=1, **moments)).schedules > 80_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moments", MOMENTS.values(), ids=MOMENTS)
+@pytest.mark.parametrize("works", TWO.values(), ids=TWO)
+@pytest.mark.parametrize("faults", [0, 1, 2])
+def test_two_that_want_the_same_or_meet_several_faults(
+    works: Any, moments: Any, faults: int, some: Some
 ) -> None:
-    assert explore(creators({"a": upsert("a"), "b": other("b")}, ids=ids, step=step)) > 1000
+    some(creators(works, faults=faults, same=faults < 2, **moments), 100)
 
 
-@pytest.mark.parametrize("ids", IDS.values(), ids=IDS)
+@pytest.mark.parametrize("moments", MOMENTS.values(), ids=MOMENTS)
 @pytest.mark.parametrize("faults", [0, 1, 3])
-def test_some_creators_end_with_one_in_some_orders(ids: list[str], faults: int) -> None:
-    works = {"a": upsert("a"), "b": sync("b"), "c": upsert("c")}
-    sample(creators(works, ids=ids, faults=faults), 60, seed=faults)
+def test_three_creators_end_with_one_in_some_orders(moments: Any, faults: int, some: Some) -> None:
+    some(creators(THREE, faults=faults, **moments), 40)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ids", IDS.values(), ids=IDS)
-def test_three_creators_end_with_one_in_ten_thousand_orders(ids: list[str]) -> None:
-    works = {"a": upsert("a"), "b": sync("b"), "c": upsert("c")}
-    sample(creators(works, ids=ids), 5000, seed=1)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("ids", IDS.values(), ids=IDS)
-@pytest.mark.parametrize("other", [upsert, sync])
-def test_two_creators_of_whom_one_loses_a_request_or_an_answer(ids: list[str], other: Any) -> None:
-    explore(creators({"a": upsert("a"), "b": other("b")}, ids=ids, faults=1))
+@pytest.mark.parametrize("moments", MOMENTS.values(), ids=MOMENTS)
+@pytest.mark.parametrize(("faults", "number"), [(0, 3334), (1, 667)])
+def test_three_creators_end_with_one_in_ten_thousand_orders(
+    moments: Any, faults: int, number: int, some: Some
+) -> None:
+    some(creators(THREE, faults=faults, **moments), number)

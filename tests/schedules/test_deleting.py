@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from airflow_provider_qlik_assets.catalog import (
     CleanUpRules,
     DeletionGuards,
+    Result,
     Sync,
     clean_up_data_assets,
     delete_data_assets,
@@ -18,9 +21,10 @@ from airflow_provider_qlik_assets.catalog import (
     upsert_data_asset,
 )
 from airflow_provider_qlik_assets.client import QlikCloudClient, QlikCloudError
+from airflow_provider_qlik_assets.client.client import ME_PATH
 from airflow_provider_qlik_assets.sandbox.documents import Document
 from airflow_provider_qlik_assets.sandbox.tenant import ASSET
-from tests.schedules.explorer import Choices, explore, sample
+from tests.schedules.explorer import Choices, Every, Run, Some
 from tests.schedules.world import Task, World
 
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
@@ -28,17 +32,23 @@ STALE, FRESH = "2026-01-01T00:00:00.000Z", "2026-06-30T00:00:00.000Z"
 RULES = CleanUpRules(["store"], 86_400.0, now=NOW)
 ANY_AGE = CleanUpRules(["store"], 1.0, undated="use_last_modified", now=datetime(2100, 1, 1, tzinfo=UTC))
 NO_LIMITS = DeletionGuards(None, None)
+IDS = [f"id-{number:03}" for number in range(100)]
 LISTED = {"dataStoreInfo": {"id": "store"}, "technicalName": "listed", "appType": "dbt"}
+WISH = {**LISTED, "technicalName": "id-000", "name": "New"}
 
 Work = Callable[[QlikCloudClient], Any]
 
 
 class WatchedWorld(World):
-    """A world that remembers what each task read of each data asset, first and last, before it deleted it."""
+    """A world that remembers what each task read of each data asset, first and last, before it deleted it.
+
+    :ivar existed: ids of the data assets that existed when a task last looked at any, by the task's name.
+    """
 
     def __init__(self, choices: Choices, **options: Any) -> None:
         super().__init__(choices, **options)
         self.deletions: list[tuple[Document, Document]] = []
+        self.existed: dict[str, set[str]] = {}
         self._reads: dict[tuple[str, str], list[Document]] = {}
 
     def seed(self, *names: str, freshness: str = STALE) -> None:
@@ -47,22 +57,24 @@ class WatchedWorld(World):
             times = {"dataFreshness": freshness, "createdTime": STALE, "lastModifiedTime": STALE}
             self.tenant.seed(ASSET, {**LISTED, "id": name, "technicalName": name, **times})
 
-    def request(self, method: str, path: str, params: dict[str, str], body: Any) -> Any:
+    def request(
+        self, method: str, path: str, params: dict[str, str], body: Any, *, is_repeatable: bool
+    ) -> str | None:
         task = self._current().name
         if method == "DELETE":
             reads = [self._reads[task, key] for key in body["ids"]]
             self.deletions += [(first, last) for first, *_, last in ([read[0], *read] for read in reads)]
-        document = super().request(method, path, params, body)
-        if method == "GET" and "projections" not in params:
+        try:
+            answer = super().request(method, path, params, body, is_repeatable=is_repeatable)
+        finally:
+            if path != ME_PATH:
+                self.existed[task] = set(self.assets)
+        if answer and method == "GET" and "projections" not in params:
+            document = json.loads(answer)
             for found in document.get("data", [document]):
                 if "id" in found:
                     self._reads.setdefault((task, found["id"]), []).append(found)
-        return document
-
-    def story(self, tasks: list[Task]) -> str:
-        """Return what happened, for a test that fails."""
-        ends = [f"{task.name}: {task.result or task.error!r}" for task in tasks]
-        return "\n".join([*self.log, *self.reported, *ends])
+        return answer
 
 
 def clean_up(client: QlikCloudClient, rules: CleanUpRules = RULES) -> dict[str, str]:
@@ -80,7 +92,7 @@ def stamp(key: str) -> Work:
 
 def check_what_was_deleted(world: WatchedWorld, tasks: list[Task], ids: set[str]) -> None:
     stamped, deleter = tasks
-    story = world.story(tasks)
+    story = world.story()
     for first, last in world.deletions:
         assert last["version"] == first["version"], story
         assert last["dataFreshness"] == STALE or deleter.name == "sync", story
@@ -91,7 +103,7 @@ def check_what_was_deleted(world: WatchedWorld, tasks: list[Task], ids: set[str]
     assert deleter.result.keys() | {"a"} == ids, story
     for key, action in deleter.result.items():
         # A deletion that is carried out after its answer was lost may be unknown to its own task.
-        assert (key in world.assets) == (action == "skipped") or "late" in world.faults, story
+        assert (key in world.assets) == (action == "skipped") or world.has_late_commit, story
         assert action != "missing", story
     if stamped.result is None:
         assert isinstance(stamped.error, QlikCloudError), story
@@ -100,7 +112,7 @@ def check_what_was_deleted(world: WatchedWorld, tasks: list[Task], ids: set[str]
         assert all(action == "deleted" for key, action in deleter.result.items() if key != "a"), story
 
 
-def a_stamp_and_a_deletion(delete: Work, *ids: str, **options: Any) -> Callable[[Choices], None]:
+def a_stamp_and_a_deletion(delete: Work, *ids: str, **options: Any) -> Run:
     def run(choices: Choices) -> None:
         world = WatchedWorld(choices, **options)
         world.seed("listed", freshness=FRESH)
@@ -114,15 +126,24 @@ def a_stamp_and_a_deletion(delete: Work, *ids: str, **options: Any) -> Callable[
 
 @pytest.mark.parametrize("delete", [clean_up, sync])
 @pytest.mark.parametrize("ids", ["a", "ab"])
-def test_what_was_stamped_at_the_last_look_is_not_deleted_in_any_order(delete: Work, ids: str) -> None:
-    assert explore(a_stamp_and_a_deletion(delete, *ids)) >= 10
+def test_what_was_stamped_at_the_last_look_is_not_deleted_in_any_order(
+    delete: Work, ids: str, every: Every
+) -> None:
+    assert every(a_stamp_and_a_deletion(delete, *ids)).schedules >= 30
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("delete", [clean_up, sync])
 @pytest.mark.parametrize("ids", ["a", "ab"])
-def test_nor_if_a_request_or_an_answer_is_lost(delete: Work, ids: str) -> None:
-    assert explore(a_stamp_and_a_deletion(delete, *ids, faults=1)) > 100
+def test_nor_with_any_request_or_answer_lost_or_late(delete: Work, ids: str, every: Every) -> None:
+    assert every(a_stamp_and_a_deletion(delete, *ids, faults=1)).schedules > 1000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delete", [clean_up, sync])
+@pytest.mark.parametrize("ids", ["a", "ab"])
+def test_nor_with_any_two(delete: Work, ids: str, some: Some) -> None:
+    some(a_stamp_and_a_deletion(delete, *ids, faults=2), 300)
 
 
 def clean_up_all(client: QlikCloudClient) -> dict[str, str]:
@@ -133,54 +154,95 @@ def delete_first(client: QlikCloudClient) -> dict[str, str]:
     return {result.id: result.action for result in delete_data_assets(client, ["id-000"])}
 
 
-def a_creator_and_a_deleter(delete: Work, *, exists: bool, **options: Any) -> Callable[[Choices], None]:
+def clock() -> float:
+    return time.monotonic()  # the world's, as soon as it runs
+
+
+def upsert_one(client: QlikCloudClient) -> Result:
+    return upsert_data_asset(client, WISH, visible_after=2.0)
+
+
+def sync_one(client: QlikCloudClient) -> Result:
+    task = Sync(client, "store", [WISH], visible_after=2.0, clock=clock)
+    return task.apply(task.plan())[0]
+
+
+def creators_and_a_deleter(
+    delete: Work, *create: Work, exists: bool = False, ids: list[str] = IDS, **options: Any
+) -> Run:
+    """Return a run of tasks that create the same data asset, and of one that deletes it.
+
+    :param exists: whether there is such a data asset at first.
+    """
+
     def run(choices: Choices) -> None:
-        world = WatchedWorld(choices, ids=(f"id-{number:03}" for number in range(1, 100)), **options)
+        world = WatchedWorld(choices, ids=ids[1:] if exists else ids, **options)
         if exists:
             world.seed("id-000")
-        wish = {**LISTED, "technicalName": "id-000", "name": "New"}
-
-        def upsert(client: QlikCloudClient) -> tuple[str, bool]:
-            result = upsert_data_asset(client, wish, visible_after=2.0)
-            return result.id, result.id in world.assets
-
-        tasks = [world.task("upsert", upsert), world.task("delete", delete)]
+        creators = [world.task(f"creator {number}", work) for number, work in enumerate(create)]
+        deleter = world.task("deleter", delete)
         world.run()
-        story = world.story(tasks)
-        for task in tasks:
-            assert task.result is not None or isinstance(task.error, QlikCloudError), story
-        creator, deleter = tasks
-        if creator.result is not None:
-            key, existed = creator.result
-            # What it has created, another task may delete before it ends.
-            assert existed or (key != "id-000" and key in (deleter.result or {key: ""})), story
-        if not world.faults:
-            assert creator.result is not None, story
-            assert deleter.result is not None, story
-        for key, action in (deleter.result or {}).items():
-            assert action == "skipped" or key not in world.assets or "late" in world.faults, story
+        check_what_was_created(world, creators, deleter)
 
     return run
 
 
-@pytest.mark.parametrize("faults", [0, 1])
-@pytest.mark.parametrize("delete", [clean_up_all, delete_first])
+def check_what_was_created(world: WatchedWorld, creators: list[Task], deleter: Task) -> None:
+    story = world.story()
+    for task in [*creators, deleter]:
+        assert isinstance(task.error, QlikCloudError) if task.result is None else not task.error, story
+        assert task.result is not None or world.faults, story
+    for creator in creators:
+        assert creator.result is None or creator.result.id in world.existed[creator.name], story
+    for key, action in (deleter.result or {}).items():
+        assert action != "deleted" or key not in world.assets or world.has_late_commit, story
+    # Only the deleter deletes what others have created.
+    assert all(name in {deleter.name, world.creators.get(key)} for name, key in world.deleted), story
+    if not world.faults:
+        told = {creator.result.id for creator in creators}
+        deleted = {key for name, key in world.deleted if name == deleter.name}
+        assert len(world.assets) <= 1, story
+        # A creator that was about to delete its own one does so although the first is deleted meanwhile.
+        assert world.assets.keys() <= told, story
+        assert world.assets or told <= deleted, story
+
+
+one_deleter = pytest.mark.parametrize("delete", [clean_up_all, delete_first])
+
+
+@one_deleter
+@pytest.mark.parametrize("create", [upsert_one, sync_one])
 @pytest.mark.parametrize("exists", [False, True])
-def test_an_upsert_tells_an_id_that_exists_when_it_ends_in_some_orders(
-    delete: Work, faults: int, exists: bool
+def test_a_creator_tells_an_id_that_existed_when_it_last_looked_in_every_order(
+    delete: Work, create: Work, exists: bool, every: Every
 ) -> None:
-    sample(a_creator_and_a_deleter(delete, exists=exists, faults=faults), 40, seed=1)
+    assert every(creators_and_a_deleter(delete, create, exists=exists)).schedules > 10
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("delete", [clean_up_all, delete_first])
+@one_deleter
+@pytest.mark.parametrize("create", [upsert_one, sync_one])
 @pytest.mark.parametrize("exists", [False, True])
-def test_an_upsert_tells_an_id_that_exists_when_it_ends_in_every_order(delete: Work, exists: bool) -> None:
-    assert explore(a_creator_and_a_deleter(delete, exists=exists)) > 10
+def test_and_with_any_request_or_answer_lost_or_late(
+    delete: Work, create: Work, exists: bool, every: Every
+) -> None:
+    assert every(creators_and_a_deleter(delete, create, exists=exists, faults=1)).schedules > 300
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("delete", [clean_up_all, delete_first])
-@pytest.mark.parametrize("exists", [False, True])
-def test_and_if_a_request_or_an_answer_is_lost(delete: Work, exists: bool) -> None:
-    sample(a_creator_and_a_deleter(delete, exists=exists, faults=1), 1000, seed=2)
+@one_deleter
+@pytest.mark.parametrize("ids", [IDS, IDS[::-1]], ids=["ids ascend", "ids descend"])
+@pytest.mark.parametrize("create", [(upsert_one, upsert_one), (upsert_one, sync_one)])
+def test_two_creators_of_whom_one_is_deleted_end_with_at_most_one(
+    delete: Work, create: tuple[Work, Work], ids: list[str], every: Every
+) -> None:
+    every(creators_and_a_deleter(delete, *create, ids=ids))
+
+
+@pytest.mark.slow
+@one_deleter
+@pytest.mark.parametrize("create", [(upsert_one,), (upsert_one, upsert_one), (upsert_one, sync_one)])
+def test_creators_and_a_deleter_with_several_faults(
+    delete: Work, create: tuple[Work, ...], some: Some
+) -> None:
+    some(creators_and_a_deleter(delete, *create, faults=3 - len(create)), 300)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from typing import Any
 from unittest import mock
 from urllib.parse import unquote
@@ -20,9 +20,15 @@ import greenlet
 import pendulum
 
 from airflow_provider_qlik_assets.catalog import bulk, creation
-from airflow_provider_qlik_assets.client import ApiKey, QlikCloudClient, QlikCloudError, QlikConnectionError
+from airflow_provider_qlik_assets.client import (
+    ApiKey,
+    QlikApiError,
+    QlikCloudClient,
+    QlikCloudError,
+    QlikConnectionError,
+)
 from airflow_provider_qlik_assets.client.errors import error_class
-from airflow_provider_qlik_assets.client.transport import Answer
+from airflow_provider_qlik_assets.client.transport import Answer, Request
 from airflow_provider_qlik_assets.sandbox import documents, paging
 from airflow_provider_qlik_assets.sandbox.documents import Document
 from airflow_provider_qlik_assets.sandbox.errors import SandboxError
@@ -35,7 +41,14 @@ EPOCH = datetime(2026, 1, 31, tzinfo=UTC)
 LATE_SECONDS = 1.9
 """A create that is carried out after its answer was lost takes as long."""
 
+REPEATED = ", repeated"
 FAULTS = ("lost request", "lost answer", "late")
+"""A request is not carried out, or carried out at once or later; it is not answered."""
+
+
+def digest(*parts: object) -> bytes:
+    """Return something short that differs where the parts do."""
+    return blake2b(repr(parts).encode(), digest_size=16).digest()
 
 
 class Task:
@@ -45,20 +58,37 @@ class Task:
     :param work: what it does.
     """
 
-    def __init__(self, name: str, work: Callable[[], Any], hub: greenlet.greenlet) -> None:
+    def __init__(self, name: str, work: Callable[[], Any], hub: greenlet.greenlet, retries: int) -> None:
         self.name = name
+        self.retries = retries
         self.result: Any = None
         self.error: BaseException | None = None
         self.wakes_at = 0.0
-        self.is_writing = False
+        self.faults: tuple[str, ...] = ()
+        self.memory = creation.Memory()
+        self._seen = b""
         self.greenlet = greenlet.greenlet(self._run, hub)
         self._work = work
 
+    def see(self, *seen: object) -> None:
+        """Take note of something that may influence what the task does next."""
+        self._seen = digest(self._seen, *seen)
+
+    @property
+    def state(self) -> Hashable:
+        """All that decides what the task may do next; what it has seen decides what it has done."""
+        if self.greenlet.dead:
+            return self._seen, repr(self.result), repr(self.error)
+        return self._seen, self.wakes_at, self.faults
+
     def _run(self, _: Any) -> None:
-        try:
-            self.result = self._work()
-        except QlikCloudError as error:
-            self.error = error
+        for _ in range(self.retries + 1):
+            try:
+                self.result = self._work()
+            except QlikCloudError as error:
+                self.error = error
+            else:
+                break
 
 
 class World:
@@ -67,7 +97,8 @@ class World:
     :param choices: decides who goes on, when time passes and which request gets lost.
     :param faults: how many requests may get lost.
     :param ids: ids of the data assets, in the order of their creation.
-    :param step: seconds that each request takes.
+    :param step: seconds that each write takes.
+    :param retries: how many times a task that fails is run again.
     """
 
     def __init__(
@@ -77,17 +108,22 @@ class World:
         faults: int = 0,
         ids: Iterable[str] = (),
         step: float = 0.0,
+        retries: int = 0,
         **settings: Any,
     ) -> None:
         self.now = 1000.0
         self.log: list[str] = []
         self.faults: list[str] = []
         self.reported: list[str] = []
+        self.creators: dict[str, str] = {}
+        self.deleted: list[tuple[str, str]] = []
+        self.retries = retries
         self._choices = choices
         self._faults = faults
         self._step = step
         self._ids = iter(ids)
-        self._late: list[tuple[float, Callable[[], object]]] = []
+        self._late: list[tuple[float, str, Callable[[], object]]] = []
+        self._documents: str | None = None
         self._tasks: list[Task] = []
         self._running: Task | None = None
         self._hub = greenlet.getcurrent()
@@ -102,68 +138,120 @@ class World:
         """The data assets by id."""
         return self.tenant.snapshot(ASSET)
 
+    def story(self) -> str:
+        """Return what happened, for a test that fails."""
+        ends = [f"{task.name}: {task.result or task.error!r}" for task in self._tasks]
+        return "\n".join(["", *self.log, *self.reported, *ends])
+
+    @property
+    def has_late_commit(self) -> bool:
+        """Whether a write was carried out after its task was told that there was no answer."""
+        return any(fault.startswith("late") for fault in self.faults)
+
     def task(self, name: str, work: Callable[[QlikCloudClient], Any]) -> Task:
         """Add a task, with a client of its own."""
         client = DirectClient(self)
-        task = Task(name, lambda: work(client), self._hub)
+        task = Task(name, lambda: work(client), self._hub, self.retries)
         self._tasks.append(task)
         return task
 
     def run(self) -> None:
         """Let the tasks go on in the chosen order until all have ended."""
         with self._patched():
-            while unfinished := [task for task in self._tasks if not task.greenlet.dead]:
-                ready = [task for task in unfinished if task.wakes_at <= self.now]
-                moments = [task.wakes_at for task in unfinished if task.wakes_at > self.now]
-                moments += [moment for moment, _ in self._late]
-                options: list[tuple[Task | None, str]] = [(task, "") for task in ready]
-                if self._faults:
-                    options += [(task, fault) for task in ready if task.is_writing for fault in FAULTS]
-                if moments:
-                    options.append((None, ""))
-                task, fault = options[self._choices.choose(len(options))]
-                if task is None:
-                    self._pass_time(min(moments))
-                else:
-                    self._faults -= bool(fault)
-                    self.faults += [fault] if fault else []
-                    self._running = task
-                    task.greenlet.switch(fault)
-            for moment, _ in list(self._late):
-                self._pass_time(moment)
+            while any(not task.greenlet.dead for task in self._tasks):
+                self._go_on()
+            while self._late:
+                self._pass_time()
 
-    def _pass_time(self, moment: float) -> None:
-        self.now = max(self.now, moment)
-        due = [commit for when, commit in self._late if when <= self.now]
-        self._late = [(when, commit) for when, commit in self._late if when > self.now]
+    def _go_on(self) -> None:
+        """Let happen what is chosen: a task goes on, with or without a fault, or time passes."""
+        ready = [task for task in self._tasks if not task.greenlet.dead and task.wakes_at <= self.now]
+        options: list[tuple[Task | None, str]] = [(task, "") for task in ready]
+        if self._faults:
+            options += [(task, fault) for task in ready for fault in task.faults]
+        if self._moments():
+            options.append((None, ""))
+        task, fault = options[self._choices.choose(len(options), self._state)]
+        if task is None:
+            self._pass_time()
+            return
+        if fault:
+            self._faults -= 1
+            self.faults.append(fault)
+        self._running, creation.memory = task, task.memory
+        task.greenlet.switch(fault)
+
+    def _moments(self) -> list[float]:
+        """Return when something happens by itself."""
+        waking = [task.wakes_at for task in self._tasks if not task.greenlet.dead]
+        return [moment for moment in waking if moment > self.now] + [moment for moment, _, _ in self._late]
+
+    def _pass_time(self) -> None:
+        self.now = max(self.now, min(self._moments()))
+        due = [commit for moment, _, commit in self._late if moment <= self.now]
+        self._late = [late for late in self._late if late[0] > self.now]
         for commit in due:
             self._attempt(commit)
+
+    def _state(self) -> Hashable:
+        """Return all that decides what may still happen, and what is checked in the end."""
+        if self._documents is None:
+            self._documents = json.dumps(self.assets, sort_keys=True)
+        late = [(moment, sent) for moment, sent, _ in self._late]
+        tasks = [task.state for task in self._tasks]
+        return digest(self.now, self._faults, self.faults, self._documents, late, tasks)
 
     def sleep(self, seconds: float) -> None:
         """Let the running task wait."""
         task = self._current()
         self.log.append(f"{task.name} sleeps {seconds:g} s")
-        task.wakes_at, task.is_writing = self.now + seconds, False
+        task.wakes_at, task.faults = self.now + seconds, ()
         self._hub.switch()
 
-    def request(self, method: str, path: str, params: dict[str, str], body: Any) -> Any:
-        """Answer a request of the running task once it is its turn."""
+    def request(
+        self, method: str, path: str, params: dict[str, str], body: Any, *, is_repeatable: bool
+    ) -> str | None:
+        """Answer a request of the running task once it is its turn.
+
+        :param is_repeatable: whether it may be sent again if it is not answered.
+        :return: the JSON of the answer; ``None`` if it is to be sent again.
+        :raises QlikCloudError: that the client raises.
+        """
         task = self._current()
-        task.is_writing = method != "GET"
+        if method == "GET":  # lost or not, it has no effect; repeated, it is a read that comes later
+            task.faults = ("lost answer",)
+        elif is_repeatable:
+            task.faults = (*FAULTS, *(fault + REPEATED for fault in FAULTS))
+        else:
+            task.faults = FAULTS
+        sent = json.dumps(body)
         fault = self._hub.switch()
-        self.now += self._step
+        self.now += self._step if method != "GET" else 0.0
         self.log.append(f"{self.now - 1000:6.3f} {task.name} {method} {path} {fault}".rstrip())
 
-        def carry_out() -> Any:
-            return self._answer(method, path, params, copy.deepcopy(body))
+        def carry_out() -> str:
+            if method != "GET":
+                self._documents = None
+            return json.dumps(self._answer(task.name, method, path, params, json.loads(sent)))
 
-        if not fault:
-            return self._as_client_error(method, path, carry_out)
-        if fault == "lost answer":
-            self._attempt(carry_out)
-        elif fault == "late":
-            self._late.append((self.now + LATE_SECONDS, carry_out))
-        raise QlikConnectionError(f"{method} {path}: no answer", request_sent=True)
+        if fault:
+            kind = fault.removesuffix(REPEATED)
+            if kind == "lost answer":
+                self._attempt(carry_out)
+            elif kind == "late":
+                self._late.append((self.now + LATE_SECONDS, f"{method} {path} {sent}", carry_out))
+            if kind != fault:
+                task.see(REPEATED)
+                return None
+            task.see("no answer")
+            raise QlikConnectionError(f"{method} {path}: no answer", request_sent=True)
+        try:
+            answer = carry_out()
+        except SandboxError as error:
+            task.see(error.status)
+            raise error_class(error.status)(method, path, error.status) from None
+        task.see(answer)
+        return answer
 
     def _current(self) -> Task:
         assert self._running is not None
@@ -174,14 +262,7 @@ class World:
         with suppress(SandboxError):
             commit()
 
-    @staticmethod
-    def _as_client_error(method: str, path: str, carry_out: Callable[[], Any]) -> Any:
-        try:
-            return carry_out()
-        except SandboxError as error:
-            raise error_class(error.status)(method, path, error.status) from None
-
-    def _answer(self, method: str, path: str, params: dict[str, str], body: Any) -> Any:
+    def _answer(self, name: str, method: str, path: str, params: dict[str, str], body: Any) -> Any:
         tenant, settings = self.tenant, self.tenant.settings
         parts = [unquote(part) for part in path.removeprefix("/api/v1/").split("/")]
         match method, parts:
@@ -191,10 +272,14 @@ class World:
                 document = tenant.get(ASSET, key)
             case "POST", ["data-assets"]:
                 document = tenant.create(ASSET, body, FULL_ACCESS)
+                self.creators[document["id"]] = name
             case "PATCH", ["data-assets", key]:
                 document = tenant.patch(ASSET, key, body, FULL_ACCESS)
             case "DELETE", ["data-assets"]:
-                return tenant.delete(ASSET, body)
+                existing = [key for key in body["ids"] if key in self.assets]
+                tenant.delete(ASSET, body)
+                self.deleted += [(name, key) for key in existing]
+                return None
             case "GET", ["data-stores", stores, "data-assets"]:
                 sort = paging.sort_fields(params.get("sort"), ASSET.fields, settings)
                 listed = tenant.listed(ASSET, stores.split(","), sort)
@@ -208,22 +293,29 @@ class World:
     def _patched(self) -> Iterator[None]:
         """Give tenant and catalog this world's time, ids and threads."""
         handler = _Reports(self.reported)
-        logger = logging.getLogger(creation.__name__)
+        logger = logging.getLogger("airflow_provider_qlik_assets")
         logger.addHandler(handler)
+        logger.propagate = False  # nobody reads what thousands of runs log
         try:
             with (
                 mock.patch.object(documents, "now", self._instant),
                 mock.patch.object(uuid, "uuid4", self._ids.__next__),
                 mock.patch.object(bulk, "ThreadPoolExecutor", _NoThreads),
                 mock.patch.object(random, "uniform", lambda low, high: low),
-                mock.patch.object(time, "monotonic", self._clock),
-                mock.patch.object(creation, "memory", creation.Memory()),
+                mock.patch.object(time, "monotonic", self.seen_now),
+                mock.patch.object(creation, "memory", creation.memory),
             ):
                 yield
         finally:
+            for task in self._tasks:
+                task.greenlet.throw()  # those of a run that was ended early
             logger.removeHandler(handler)
+            logger.propagate = True
 
-    def _clock(self) -> float:
+    def seen_now(self) -> float:
+        """Return the time, of which the running task takes note."""
+        if self._running is not None:
+            self._running.see(self.now)
         return self.now
 
     def _instant(self) -> str:
@@ -251,17 +343,24 @@ class DirectClient(QlikCloudClient):
 
     def server_now(self) -> pendulum.DateTime:
         """Return the world's time."""
-        return pendulum.instance(EPOCH + timedelta(seconds=self.world.now))
+        return pendulum.instance(EPOCH + timedelta(seconds=self.world.seen_now()))
 
     def _send(self, method: str, path: str, **options: Any) -> Answer:
-        body, last_look = options.get("body"), options.get("last_look")
-        parse = options.get("parse", lambda answered: answered)
-        if last_look is not None:
-            body = last_look(False)  # nothing is repeated here
-            if body is None:
-                return Answer(204, parse(None), repeated=False)
-        document = self.world.request(method, path, dict(options.get("params") or {}), body)
-        return Answer(200, parse(json.loads(json.dumps(document))), repeated=False)
+        request = Request(method, path, **options)
+        body, params = request.body, dict(request.params or {})
+        answer, repeated = None, False
+        while answer is None:
+            if request.last_look is not None:
+                body = request.last_look(repeated)
+                if body is None:
+                    return Answer(204, request.parse(None), repeated)
+            try:
+                answer = self.world.request(method, path, params, body, is_repeatable=request.safe_to_repeat)
+            except QlikApiError as error:
+                error.repeated = repeated
+                raise
+            repeated |= answer is None
+        return Answer(200, request.parse(json.loads(answer)), repeated)
 
 
 class _NoThreads:
