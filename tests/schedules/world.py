@@ -63,7 +63,7 @@ class Task:
         self.retries = retries
         self.result: Any = None
         self.error: BaseException | None = None
-        self.wakes_at = 0.0
+        self.wakes_at: float | None = None
         self.faults: tuple[str, ...] = ()
         self.memory = creation.Memory()
         self._seen = b""
@@ -79,7 +79,7 @@ class Task:
         """All that decides what the task may do next; what it has seen decides what it has done."""
         if self.greenlet.dead:
             return self._seen, repr(self.result), repr(self.error)
-        return self._seen, self.wakes_at, self.faults
+        return self._seen, self.wakes_at
 
     def _run(self, _: Any) -> None:
         for _ in range(self.retries + 1):
@@ -158,6 +158,8 @@ class World:
     def run(self) -> None:
         """Let the tasks go on in the chosen order until all have ended."""
         with self._patched():
+            for task in self._tasks:
+                self._resume(task)
             while any(not task.greenlet.dead for task in self._tasks):
                 self._go_on()
             while self._late:
@@ -165,7 +167,7 @@ class World:
 
     def _go_on(self) -> None:
         """Let happen what is chosen: a task goes on, with or without a fault, or time passes."""
-        ready = [task for task in self._tasks if not task.greenlet.dead and task.wakes_at <= self.now]
+        ready = [task for task in self._tasks if not task.greenlet.dead and task.wakes_at is None]
         options: list[tuple[Task | None, str]] = [(task, "") for task in ready]
         if self._faults:
             options += [(task, fault) for task in ready for fault in task.faults]
@@ -178,20 +180,29 @@ class World:
         if fault:
             self._faults -= 1
             self.faults.append(fault)
+        self._resume(task, fault)
+
+    def _resume(self, task: Task, fault: str = "") -> None:
+        """Let a task go on until its next request or wait."""
         self._running, creation.memory = task, task.memory
         task.greenlet.switch(fault)
 
     def _moments(self) -> list[float]:
         """Return when something happens by itself."""
-        waking = [task.wakes_at for task in self._tasks if not task.greenlet.dead]
-        return [moment for moment in waking if moment > self.now] + [moment for moment, _, _ in self._late]
+        waking = [task.wakes_at for task in self._tasks if task.wakes_at is not None]
+        return waking + [moment for moment, _, _ in self._late]
 
     def _pass_time(self) -> None:
+        """Go to the next moment; who wakes sends its next request, which may take any time to arrive."""
         self.now = max(self.now, min(self._moments()))
         due = [commit for moment, _, commit in self._late if moment <= self.now]
         self._late = [late for late in self._late if late[0] > self.now]
         for commit in due:
             self._attempt(commit)
+        for task in self._tasks:
+            if task.wakes_at is not None and task.wakes_at <= self.now:
+                task.wakes_at = None
+                self._resume(task)
 
     def _state(self) -> Hashable:
         """Return all that decides what may still happen, and what is checked in the end."""
@@ -205,8 +216,9 @@ class World:
         """Let the running task wait."""
         task = self._current()
         self.log.append(f"{task.name} sleeps {seconds:g} s")
-        task.wakes_at, task.faults = self.now + seconds, ()
-        self._hub.switch()
+        if seconds > 0:
+            task.wakes_at = self.now + seconds
+            self._hub.switch()
 
     def request(
         self, method: str, path: str, params: dict[str, str], body: Any, *, is_repeatable: bool
