@@ -43,12 +43,14 @@ class WatchedWorld(World):
     """A world that remembers what each task read of each data asset, first and last, before it deleted it.
 
     :ivar existed: ids of the data assets that existed when a task last looked at any, by the task's name.
+    :ivar kept: for each deletion, the task's name and what else existed at its last look before.
     """
 
     def __init__(self, choices: Choices, **options: Any) -> None:
         super().__init__(choices, **options)
         self.deletions: list[tuple[Document, Document]] = []
         self.existed: dict[str, set[str]] = {}
+        self.kept: list[tuple[str, set[str]]] = []
         self._reads: dict[tuple[str, str], list[Document]] = {}
 
     def seed(self, *names: str, freshness: str = STALE) -> None:
@@ -62,6 +64,7 @@ class WatchedWorld(World):
     ) -> str | None:
         task = self._current().name
         if method == "DELETE":
+            self.kept.append((task, self.existed[task] - set(body["ids"])))
             reads = [self._reads[task, key] for key in body["ids"]]
             self.deletions += [(first, last) for first, *_, last in ([read[0], *read] for read in reads)]
         try:
@@ -198,6 +201,8 @@ def check_what_was_created(world: WatchedWorld, creators: list[Task], deleter: T
         assert action != "deleted" or key not in world.assets or world.has_late_commit, story
     # Only the deleter deletes what others have created.
     assert all(name in {deleter.name, world.creators.get(key)} for name, key in world.deleted), story
+    # A creator deletes its own one only while the first one exists.
+    assert all(others for name, others in world.kept if name != deleter.name), story
     if not world.faults:
         told = {creator.result.id for creator in creators}
         deleted = {key for name, key in world.deleted if name == deleter.name}
