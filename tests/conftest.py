@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
-from airflow_provider_qlik_assets.catalog import creation
+from airflow_provider_qlik_assets.catalog import same_name
 from tests.stored_dag import store
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ def all_is_visible_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     Nothing that one test has learned about its tenant counts for the next one, whose tenant has the same URL.
     """
-    monkeypatch.setattr(creation, "VISIBLE_AFTER_SECONDS", 0.0)
-    monkeypatch.setattr(creation, "memory", creation.Memory())
+    monkeypatch.setattr(same_name, "VISIBLE_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr(same_name, "memory", same_name.Memory())
 
 
 @pytest.fixture

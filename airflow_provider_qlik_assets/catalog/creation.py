@@ -17,20 +17,21 @@ before it is visible.
 from __future__ import annotations
 
 import random
-import threading
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pendulum
 
+from airflow_provider_qlik_assets.catalog import same_name
 from airflow_provider_qlik_assets.catalog.deletion import LastLook, delete_listed
 from airflow_provider_qlik_assets.catalog.overlay import given_properties
 from airflow_provider_qlik_assets.catalog.results import Result
+from airflow_provider_qlik_assets.catalog.same_name import age, look_until_visible, warn_of_duplicates
 from airflow_provider_qlik_assets.client.content import is_as_sent
 from airflow_provider_qlik_assets.client.errors import (
     QlikApiError,
@@ -52,18 +53,10 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-Look = TypeVar("Look")
-
-VISIBLE_AFTER_SECONDS = 2.0
-"""How long a data asset may take to be visible to all, from when it bears to have been created."""
-
 _MOST_CREATES = 3
 _MOST_LOOKS = 5
-# The ``Date`` of an answer is in whole seconds.
-_DATE_SECONDS = 1.0
 # More pages than it pays to list.
 _READ_EACH = 10**9
-_MOST_REMEMBERED = 100_000
 
 
 def new_document(desired: DataAsset) -> dict[str, Any]:
@@ -77,94 +70,6 @@ def new_document(desired: DataAsset) -> dict[str, Any]:
 def creation_result(asset: DataAsset, desired: DataAsset) -> Result:
     """Return the result for a data asset that was created."""
     return Result(id_of(asset), "created", asset, tuple(sorted(desired.to_request())))
-
-
-def age(asset: DataAsset) -> tuple[str, str]:
-    """Return a key that sorts the oldest data asset first: all tasks keep the oldest of the same name."""
-    return (str(asset.created_time or ""), asset.id or "")
-
-
-def newest_creation(assets: Iterable[DataAsset]) -> pendulum.DateTime | None:
-    """Return when the newest of some data assets was created."""
-    return max((asset.created_time for asset in assets if asset.created_time), default=None)
-
-
-def warn_of_duplicates(data_store_id: str, named: list[DataAsset]) -> None:
-    """Report several data assets of one name, the oldest first.
-
-    :param data_store_id: the data store.
-    """
-    logger.warning(
-        "Data store %s has %d data assets with the technical name %r (ids %s). The oldest one is used: merge "
-        "the others into it and delete them, if they are still there.",
-        data_store_id, len(named), named[0].technical_name, ", ".join(str(asset.id) for asset in named),
-    )  # fmt: skip
-
-
-class Memory:
-    """What this process knows of tenants; after a fork the child knows it, too."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._refusing: set[str] = set()
-        self._settled: OrderedDict[tuple[str, str], None] = OrderedDict()
-
-    def note_refusal(self, base_url: str) -> None:
-        """Take note that a tenant refuses a second data asset of a name."""
-        self._refusing.add(base_url)
-
-    def refuses(self, base_url: str) -> bool:
-        """Return whether a tenant refuses a second data asset of a name, as far as is known."""
-        return base_url in self._refusing
-
-    def note_settled(self, base_url: str, data_asset_id: str) -> None:
-        """Take note that a data asset is the one that counts."""
-        with self._lock:
-            self._settled[base_url, data_asset_id] = None
-            if len(self._settled) > _MOST_REMEMBERED:
-                self._settled.popitem(last=False)
-
-    def is_settled(self, base_url: str, data_asset_id: str | None) -> bool:
-        """Return whether a data asset was found to be the one that counts."""
-        return (base_url, data_asset_id) in self._settled
-
-
-memory = Memory()
-
-
-def look_until_visible(
-    client: QlikCloudClient,
-    look: Callable[[], Look],
-    used: Callable[[Look], Iterable[DataAsset]],
-    visible_after: float | None = None,
-) -> Look:
-    """Look, and again after a wait for each data asset that is so young that not all may have seen it.
-
-    :param look: reads data assets.
-    :param used: returns those of what was read that are to be used.
-    :param visible_after: ``None`` is :data:`VISIBLE_AFTER_SECONDS`.
-    :return: what was read last.
-    """
-    seconds = VISIBLE_AFTER_SECONDS if visible_after is None else visible_after
-    found = look()
-    waited_for: set[str | None] = set()
-    for _ in range(_MOST_LOOKS):
-        if seconds <= 0 or memory.refuses(client.base_url):
-            break
-        limit = client.server_now() - timedelta(seconds=seconds + _DATE_SECONDS)
-        young = [
-            asset
-            for asset in used(found)
-            if asset.created_time and asset.created_time > limit and asset.id not in waited_for
-            if not memory.is_settled(client.base_url, asset.id)
-        ]
-        if not young:
-            break
-        logger.info("Data asset %s was created just now; looking again in %g s.", young[0].label, seconds)
-        client.sleep(seconds)
-        waited_for.update(asset.id for asset in young)
-        found = look()
-    return found
 
 
 @dataclass
@@ -192,7 +97,7 @@ class Creations:
     :param data_store_id: the data store.
     :param since: when the newest data asset was created that was there when the names were absent; ``None``
         looks at all.
-    :param visible_after: seconds; ``None`` is :data:`VISIBLE_AFTER_SECONDS`.
+    :param visible_after: seconds; ``None`` is :data:`.same_name.VISIBLE_AFTER_SECONDS`.
     :param clock: seconds that never go back.
     """
 
@@ -208,7 +113,7 @@ class Creations:
         self._client = client
         self._store_id = data_store_id
         self._since = None if since is None else since - timedelta(seconds=SETTLING_SECONDS)
-        self._visible_after = VISIBLE_AFTER_SECONDS if visible_after is None else visible_after
+        self._visible_after = same_name.VISIBLE_AFTER_SECONDS if visible_after is None else visible_after
         self._clock = clock or time.monotonic
         self._desired: dict[str, DataAsset] = {}
         self._own: dict[str, DataAsset] = {}
@@ -256,7 +161,7 @@ class Creations:
         :raises QlikCloudError: that could not be found out; what was created is still there.
         """
         settled = Settled()
-        if memory.refuses(self._client.base_url):
+        if same_name.memory.refuses(self._client.base_url):
             self._keep(settled, self._own)
         looks = 0
         while self._desired:
@@ -285,7 +190,7 @@ class Creations:
         for name in list(names):
             self._end(name)
             settled.created[name] = self._own.pop(name)
-            memory.note_settled(self._client.base_url, id_of(settled.created[name]))
+            same_name.memory.note_settled(self._client.base_url, id_of(settled.created[name]))
 
     def _end(self, name: str) -> None:
         self._desired.pop(name)
@@ -411,7 +316,7 @@ class Creations:
         error = self._errors.get(name)
         if found:
             if isinstance(error, QlikConflictError):
-                memory.note_refusal(self._client.base_url)
+                same_name.memory.note_refusal(self._client.base_url)
             if error is not None and outcome_is_unknown(error) and self._may_be_own(name, found):
                 self._own[name] = found[0]
                 self._keep(settled, [name])
@@ -462,7 +367,7 @@ class Creations:
             return  # the next look tells
         self._end(name)
         settled.existing[name] = current
-        memory.note_settled(self._client.base_url, id_of(current))
+        same_name.memory.note_settled(self._client.base_url, id_of(current))
 
 
 def _asked(error: QlikCloudError) -> float:

@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import pendulum
 
 from airflow_provider_qlik_assets.catalog.compare_and_set import change
-from airflow_provider_qlik_assets.catalog.creation import (
-    Creations,
+from airflow_provider_qlik_assets.catalog.creation import Creations, creation_result, new_document
+from airflow_provider_qlik_assets.catalog.overlay import leave_missing_freshness, overlay
+from airflow_provider_qlik_assets.catalog.results import Result
+from airflow_provider_qlik_assets.catalog.same_name import (
     age,
-    creation_result,
     look_until_visible,
-    new_document,
     newest_creation,
     warn_of_duplicates,
 )
-from airflow_provider_qlik_assets.catalog.overlay import leave_missing_freshness, overlay
-from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
     QlikDataAssetExistsError,
@@ -73,7 +71,7 @@ def upsert_data_asset(
         ``app_type``.
     :param if_exists: what to do if it exists: ``update`` it, ``skip`` it, or ``fail``.
     :param visible_after: seconds after which a new data asset is visible to all; ``None`` is
-        :data:`~airflow_provider_qlik_assets.catalog.creation.VISIBLE_AFTER_SECONDS`.
+        :data:`~airflow_provider_qlik_assets.catalog.same_name.VISIBLE_AFTER_SECONDS`.
     :param created_before: id of the data asset that an earlier part of the same work has created; it counts
         only if it has the desired data store and name.
     :param on_created: called right after a data asset was created, before it is looked up again.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import threading
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from airflow_provider_qlik_assets.catalog import Sync, upsert_data_asset
+from airflow_provider_qlik_assets.catalog import Sync, same_name, upsert_data_asset
 from airflow_provider_qlik_assets.client import QlikCloudClient, QlikCloudError, RateLimits
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
 from tests.clients import Clock, Connect
@@ -359,3 +362,32 @@ def test_others_who_never_stop_are_an_error_in_the_end(
         create(Vanishing(client))
 
     assert len(sandbox.assets) == 1
+
+
+def test_a_fork_while_another_thread_takes_note_does_not_block_the_child() -> None:
+    memory = same_name.Memory()
+    entered, forked = threading.Event(), threading.Event()
+
+    class Slow(type(memory._settled)):  # type: ignore[misc]
+        def __setitem__(self, key: Any, value: Any) -> None:
+            if threading.current_thread() is thread:
+                entered.set()
+                forked.wait(10)
+            super().__setitem__(key, value)
+
+    memory._settled = Slow()
+    thread = threading.Thread(target=lambda: memory.note_settled("url", "one"))
+    thread.start()
+    assert entered.wait(10)
+    child = multiprocessing.get_context("fork").Process(target=memory.note_settled, args=("url", "two"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of a fork with threads
+        child.start()
+    forked.set()
+    thread.join()
+    child.join(5)
+    is_blocked = child.is_alive()
+    child.kill()
+    child.join()
+
+    assert not is_blocked

@@ -19,7 +19,7 @@ from urllib.parse import unquote
 import greenlet
 import pendulum
 
-from airflow_provider_qlik_assets.catalog import bulk, creation
+from airflow_provider_qlik_assets.catalog import bulk, same_name
 from airflow_provider_qlik_assets.client import (
     ApiKey,
     QlikApiError,
@@ -65,7 +65,7 @@ class Task:
         self.error: BaseException | None = None
         self.wakes_at: float | None = None
         self.faults: tuple[str, ...] = ()
-        self.memory = creation.Memory()
+        self.memory = same_name.Memory()
         self._seen = b""
         self.greenlet = greenlet.greenlet(self._run, hub)
         self._work = work
@@ -184,7 +184,7 @@ class World:
 
     def _resume(self, task: Task, fault: str = "") -> None:
         """Let a task go on until its next request or wait."""
-        self._running, creation.memory = task, task.memory
+        self._running, same_name.memory = task, task.memory
         task.greenlet.switch(fault)
 
     def _moments(self) -> list[float]:
@@ -315,7 +315,7 @@ class World:
                 mock.patch.object(bulk, "ThreadPoolExecutor", _NoThreads),
                 mock.patch.object(random, "uniform", lambda low, high: low),
                 mock.patch.object(time, "monotonic", self.seen_now),
-                mock.patch.object(creation, "memory", creation.memory),
+                mock.patch.object(same_name, "memory", same_name.memory),
             ):
                 yield
         finally:

@@ -13,16 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_qlik_assets.catalog.bulk import Failures, run_bulk
 from airflow_provider_qlik_assets.catalog.compare_and_set import change
-from airflow_provider_qlik_assets.catalog.creation import (
-    Creations,
-    creation_result,
-    look_until_visible,
-    new_document,
-)
+from airflow_provider_qlik_assets.catalog.creation import Creations, creation_result, new_document
 from airflow_provider_qlik_assets.catalog.deletion import LastLook, delete_listed
 from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.overlay import overlay
 from airflow_provider_qlik_assets.catalog.results import Result
+from airflow_provider_qlik_assets.catalog.same_name import look_until_visible
 from airflow_provider_qlik_assets.catalog.sync.desired import check_store_id, parse_desired
 from airflow_provider_qlik_assets.catalog.sync.plan import Plan, make_plan
 from airflow_provider_qlik_assets.client.errors import (
@@ -64,7 +60,7 @@ class Sync:
     :param guards: which of these survive, and how many may be deleted.
     :param own: ids by technical name of the data assets that an earlier part of the same work has created.
     :param visible_after: seconds after which a new data asset is visible to all; ``None`` is
-        :data:`~airflow_provider_qlik_assets.catalog.creation.VISIBLE_AFTER_SECONDS`.
+        :data:`~airflow_provider_qlik_assets.catalog.same_name.VISIBLE_AFTER_SECONDS`.
     :param clock: seconds that never go back.
     :raises QlikValidationError: naming everything that is wrong; nothing was sent.
     """

@@ -9,10 +9,10 @@ from typing import Any
 
 import pendulum
 
-from airflow_provider_qlik_assets.catalog.creation import age
 from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.overlay import overlay
 from airflow_provider_qlik_assets.catalog.results import compact_row
+from airflow_provider_qlik_assets.catalog.same_name import age
 from airflow_provider_qlik_assets.client.errors import shorten
 from airflow_provider_qlik_assets.client.instants import format_instant
 from airflow_provider_qlik_assets.client.json_patch import JsonPatchOperation, changed_fields
