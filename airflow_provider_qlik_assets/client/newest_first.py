@@ -5,9 +5,9 @@ Instants come from Qlik Cloud and are only compared with each other. The clock h
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from itertools import count, pairwise
 
 import pendulum
 
@@ -63,7 +63,7 @@ def is_newest_first(instants: Iterable[pendulum.DateTime | None]) -> bool:
     instants = list(instants)
     return all(
         one is not None and other is not None and one >= other
-        for one, other in itertools.pairwise([*instants, *instants[-1:]])
+        for one, other in pairwise([*instants, *instants[-1:]])
     )
 
 
@@ -101,19 +101,25 @@ def read_newest(
     orders = [f"-{field},id", f"-{field}"]  # a tenant may refuse to sort by two fields
     for _ in range(_MOST_READINGS):
         found: dict[str | None, DataAsset] = {}
-        check, total, before = NewsCheck(), 0, None
-        for number in itertools.count():
+        check, total, before, last_id = NewsCheck(), 0, None, ""
+        for number in count():
             page = check(_read_in_order(read_page, number, orders))
             instants = [instant_of(asset) for asset in page.items]
             if page.pages > 1 and not is_newest_first([*([before] if before else []), *instants]):
                 raise NotSortedError
-            if len(orders) == 1 and before is not None and instants[:1] == [before]:
+            ids = [asset.id or "" for asset in page.items]
+            keys = list(zip([before, *instants], [last_id, *ids], strict=True))
+            if len(orders) == 2 and page.pages > 1:
+                if any(one == other and key >= later for (one, key), (other, later) in pairwise(keys)):
+                    del orders[0]  # the tenant accepts two fields, but sorts by the first one only
+                    break
+            elif before is not None and instants[:1] == [before]:
                 raise NotSortedError  # these two may change places from one page to the next
             found.update((asset.id, asset) for asset in page.items)
             if page.total < total:  # some may have moved to a page that was read already
                 break
             total = page.total
-            before = instants[-1] if instants else None
+            before, last_id = keys[-1] if instants else (None, "")
             if before is None or number >= page.last or (since is not None and before < since):
                 return [
                     asset

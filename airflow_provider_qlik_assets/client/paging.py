@@ -5,13 +5,17 @@ forward then misses the one that moves from the next page to the page just read.
 from the last page to the first, sorted by creation. In that order, data assets only move forward and new ones
 come last, so the reader meets again whatever moves, and misses nothing.
 
+An older one may still appear in between, such as one that was moved into the data store: that pushes others
+back, onto the page that was read before. So whenever the total differs from that of the page before, that
+page is read again.
+
 That holds as long as the tenant keeps to that order, so the order of what comes is checked. Data assets that
 were created at the same moment are sorted by id. Where a tenant does not do that, or does not sort at all,
 one that moves between two pages may be missed: the pages are then read again until they show as many data
 assets as the tenant counts. If they never do, a warning says so.
 
-The number of pages that a tenant reports is not trusted: reading ends at the first empty page, and fails if
-page after page shows nothing new.
+The number of pages that a tenant reports is not trusted: what follows a full page is read, too, reading ends
+at the first empty page, and fails if page after page shows nothing new.
 """
 
 from __future__ import annotations
@@ -53,7 +57,12 @@ class Page:
     @property
     def last(self) -> int:
         """Number of the last page that both the number of pages and the total allow."""
-        return min(self.pages, -(-self.total // len(self.items)) if self.items else 1) - 1
+        return max(min(self.pages, -(-self.total // len(self.items)) if self.items else 1) - 1, 0)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether others may follow, whatever the tenant counts."""
+        return len(self.items) >= MOST_PER_PAGE
 
 
 ReadPage = Callable[[int, str | None], Page]
@@ -67,18 +76,19 @@ def listing(read_page: ReadPage, *, sort: str | None = None) -> Iterator[DataAss
     """
     seen: set[str | None] = set()
     if sort is not None:
-        totals: set[int] = set()
+        pages = 0
         for page in _forward(read_page, sort):
-            totals.add(page.total)
+            pages += 1
             yield from _unseen(page, seen)
-        if totals == {len(seen)}:
+        # Only a single page cannot be changed while others are read.
+        if pages == 1 and page.total == len(seen) and not page.is_full:
             return
     order, first = _first_page(read_page)
     readings: list[_Reading] = []
     for _ in range(_MOST_READINGS):
         reading = _Reading(is_sorted=order is not None)
-        for page in _backward(read_page, order, first):
-            reading.add(page)
+        for page, is_again in _backward(read_page, order, first):
+            reading.add(page, is_again=is_again)
             yield from _unseen(page, seen)
         readings.append(reading)
         if _are_complete(readings):
@@ -111,14 +121,21 @@ class _Reading:
         self.found: set[str | None] = set()
         self.totals: set[int] = set()
         self.order = _Order.COMPLETE if is_sorted else _Order.NONE
+        self.has_jumped = False  # so many came in between that reading one page again may not show all
         self._later: list[DataAsset] = []  # the page that was read before
         self._total = 0
         self._pages = 0
 
-    def add(self, page: Page) -> None:
-        """Take a page into account."""
+    def add(self, page: Page, *, is_again: bool) -> None:
+        """Take a page into account.
+
+        :param is_again: whether it is the later page of the last one, read once more.
+        """
         self.found.update(asset.id for asset in page.items)
         self.totals.add(page.total)
+        if is_again:
+            return
+        self.has_jumped |= self._pages > 0 and page.total - self._total > len(page.items)
         # The first page is read at the beginning and at the end, so it has no later one at the beginning.
         later = [] if not self._pages or page.total < self._total else self._later[:1]
         self.order = min(self.order, _order_of([*page.items, *later]), key=lambda order: order.value)
@@ -148,6 +165,8 @@ def _order_of(assets: list[DataAsset]) -> _Order:
 def _are_complete(readings: list[_Reading]) -> bool:
     """Return whether nothing that existed during all readings is missing in them."""
     last = readings[-1]
+    if last.has_jumped:
+        return False
     if last.order is _Order.COMPLETE:
         return len(last.found) >= min(last.totals)
     if last.order is _Order.NONE and not (_agree(readings) or last.is_single):
@@ -183,17 +202,38 @@ def _first_page(read_page: ReadPage) -> tuple[str | None, Page]:
     return None, read_page(0, None)
 
 
-def _backward(read_page: ReadPage, order: str | None, first: Page) -> Iterator[Page]:
-    check = NewsCheck()
-    yield check(first)
-    number = first.last
-    while number > 0:
+def _backward(read_page: ReadPage, order: str | None, first: Page) -> Iterator[tuple[Page, bool]]:
+    """Read all pages, the last one first; tell of each whether it is the one before it, read again."""
+    yield first, False
+    number, page = _last_page(read_page, order, first)
+    if number == 0:
+        return
+    check, before = NewsCheck(), first
+    check(page)
+    while True:
+        yield page, False
+        if order is not None and page.total != before.total and number + 1 < page.pages:
+            yield read_page(number + 1, order), True
+        if number == 0:
+            return
+        before = page
+        # After an empty page, there may be fewer pages now.
+        number = number - 1 if page.items else max(min(number, page.pages) - 1, 0)
         page = check(read_page(number, order))
-        yield page
-        # There may be fewer pages now.
-        number = min(number, page.pages) - 1
-    if first.last > 0:
-        yield read_page(0, order)
+
+
+def _last_page(read_page: ReadPage, order: str | None, first: Page) -> tuple[int, Page]:
+    """Return the number of the last page, and the page; the tenant may count too few."""
+    check = NewsCheck()
+    number, page = first.last, check(first)
+    if number > 0:
+        page = check(read_page(number, order))
+    while page.is_full:
+        beyond = check(read_page(number + 1, order))
+        if not any(_unseen(beyond, {asset.id for asset in page.items})):
+            break
+        number, page = number + 1, beyond
+    return number, page
 
 
 class NewsCheck:
@@ -206,12 +246,16 @@ class NewsCheck:
         self._found: set[str | None] = set()
         self._without_news = 0
         self._pages = 0
+        self._total = 0
 
     def __call__(self, page: Page) -> Page:
         before = len(self._found)
         self._found.update(asset.id for asset in page.items)
         self._pages += 1
-        self._without_news = 0 if len(self._found) > before else self._without_news + 1
+        # After deletions, pages show again what has moved onto them.
+        is_news = len(self._found) > before or page.total < self._total
+        self._without_news = 0 if is_news else self._without_news + 1
+        self._total = page.total
         if self._without_news > _MOST_PAGES_WITHOUT_NEWS or self._pages > _MOST_PAGES:
             raise QlikResponseError(
                 f"The listing of data assets does not end: it reports {page.pages} pages, but after "

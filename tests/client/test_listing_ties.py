@@ -161,6 +161,20 @@ def test_the_newest_are_complete_or_not_taken_for_sorted(two_fields: bool) -> No
     assert (told == 0) is two_fields
 
 
+def test_the_newest_are_complete_where_only_the_first_field_is_obeyed() -> None:
+    for seed in range(200):
+        catalog = Tied(some_ties(seed), shuffled(seed))
+
+        def read(number: int, order: str | None, catalog: Tied = catalog) -> Page:
+            return catalog.read_page(number, order and order.removesuffix(",id"))
+
+        try:
+            found = read_newest(read, "createdTime", lambda asset: asset.created_time, BEGAN)
+        except NotSortedError:
+            continue
+        assert len(found) == len(catalog.created)
+
+
 # --- over HTTP -------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pendulum
 import pytest
@@ -20,6 +21,7 @@ from airflow_provider_qlik_assets.client import (
 )
 from airflow_provider_qlik_assets.client.paging import Page, listing
 from airflow_provider_qlik_assets.sandbox import Sandbox
+from tests.wire import answer
 
 SIZE = 10
 BEGAN = pendulum.datetime(2026, 1, 1)
@@ -238,6 +240,93 @@ def test_a_sorted_listing_under_deletions_is_complete(
     found += assets
 
     assert set(ids[50:]) <= {str(asset.id) for asset in found}
+
+
+@pytest.mark.parametrize("count", [1, 150])
+def test_older_ones_that_appear_meanwhile_hide_no_other(
+    sandbox: Sandbox, client: QlikCloudClient, ids: list[str], count: int
+) -> None:
+    assets = client.list_data_assets("store")
+    found = [next(assets) for _ in range(101)]  # two of the three pages were read
+    for number in range(count):  # moved into the store, or shared
+        created = f"2026-01-01T00:00:30.{number + 1:03}Z"
+        sandbox.add_asset("store", id=f"m{number}", technicalName=f"m{number}", createdTime=created)
+
+    found += assets
+
+    names = [str(asset.id) for asset in found]
+    assert set(ids) <= set(names)
+    assert len(names) == len(set(names))
+    if count == 1:
+        assert [entry.query["page"] for entry in sandbox.journal.requests()] == ["0", "2", "1", "2", "0"]
+
+
+def test_a_given_order_that_changes_meanwhile_hides_none(
+    sandbox: Sandbox, client: QlikCloudClient, connect: Any, ids: list[str]
+) -> None:
+    assets = client.list_data_assets("store", sort=["technicalName"])
+    found = [next(assets)]
+    sandbox.touch(ids[-1], technicalName="a")  # moves to the page that was read
+    connect().delete_data_assets(ids[:1])  # and the total stays as it is
+    sandbox.add_asset("store", technicalName="z")
+
+    found += assets
+
+    assert set(ids) <= {str(asset.id) for asset in found}
+
+
+def tenant_of(created: list[int], *, pages: int | None, total: int | None) -> Callable[[int, str], bytes]:
+    """Return what a tenant answers that may count other than it lists.
+
+    :param created: the second of each data asset; may change.
+    """
+
+    def listed(count: int, path: str) -> bytes:
+        number = int(parse_qs(urlsplit(path).query)["page"][0])
+        data = [
+            {"id": f"{second:05}", "createdTime": BEGAN.add(seconds=second).isoformat()}
+            for second in created[number * 100 : (number + 1) * 100]
+        ]
+        counted = {
+            "pages": -(-len(created) // 100) if pages is None else pages,
+            "total": len(created) if total is None else total,
+        }
+        return answer({"data": data, **counted})
+
+    return listed
+
+
+@pytest.mark.parametrize(
+    ("pages", "total"), [(10, 1000), (None, 100), (None, 0), (1, None), (-1, None), (None, -1), (1, 100)]
+)
+def test_a_tenant_that_counts_too_few_is_read_to_the_end(
+    connect: Any, tenant: Any, pages: int | None, total: int | None
+) -> None:
+    server = tenant(tenant_of(list(range(1050)), pages=pages, total=total))
+
+    assert len(list(connect(server.url).list_data_assets())) == 1050
+
+
+def test_a_page_that_is_shown_for_every_number_ends_the_listing(connect: Any, tenant: Any) -> None:
+    listed = tenant_of(list(range(100)), pages=None, total=None)
+    server = tenant(lambda count, path: listed(count, "?page=0"))
+
+    assert len(list(connect(server.url).list_data_assets())) == 100
+    assert len(server.requests) == 2
+
+
+def test_a_mass_deletion_does_not_end_the_listing(connect: Any, tenant: Any) -> None:
+    created = list(range(3000))
+    listed = tenant_of(created, pages=None, total=None)
+
+    def deleting(count: int, path: str) -> bytes:
+        page = listed(count, path)
+        del created[:100]
+        return page
+
+    server = tenant(deleting)
+
+    assert list(connect(server.url).list_data_assets())
 
 
 def test_an_unknown_store_is_an_error_where_the_tenant_says_so(
