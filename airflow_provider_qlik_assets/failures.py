@@ -7,7 +7,7 @@ error                                                                 the task
 a connection that does not exist; a data asset that must not exist
 several errors at once, all of them of that kind                      fails without retries
 everything else: 409, 429 or a quota that is used up, 5xx, no         is retried by Airflow; a
-answer, an answer that is not JSON, a trigger that failed             sensor polls again
+answer, one that is not JSON (or a 404 page), a trigger that failed   sensor polls again
 ====================================================================  ===========================
 """
 

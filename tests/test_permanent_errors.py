@@ -55,7 +55,8 @@ each_operator = pytest.mark.parametrize("work", OPERATORS)
 HTML = Fault(kind="html", status=200, times=None)
 DROP = Fault(kind="drop", times=None)
 PERMANENT = {400: "400", 401: "401", 403: "403", 404: "404"}
-PASSING: list[Any] = [409, 429, 500, 502, 503, HTML, DROP]
+HTML_404 = Fault(kind="html", status=404, times=None)
+PASSING: list[Any] = [409, 429, 500, 502, 503, HTML, HTML_404, DROP]
 
 
 def fault_of(kind: Any) -> Fault:

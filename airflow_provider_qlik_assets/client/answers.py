@@ -161,7 +161,7 @@ def read_answer(
     if status >= 400:
         retry_after = parse_retry_after(response.headers.get("Retry-After"))
         errors, trace_id, from_qlik = _parse_error_body(content.data, quote)
-        error = error_class(status)(
+        error = error_class(status, from_qlik=from_qlik)(
             method, url, status, errors=errors, trace_id=trace_id, retry_after=retry_after
         )
         error.from_qlik = from_qlik

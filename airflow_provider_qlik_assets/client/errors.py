@@ -226,7 +226,7 @@ class QlikPermissionError(QlikApiError):
 
 
 class QlikNotFoundError(QlikApiError):
-    """404: no such resource, or the user may not see it."""
+    """404 of Qlik Cloud: no such resource, or the user may not see it."""
 
     next_step = "Check the id, and that the user of the connection may see it."
 
@@ -302,10 +302,15 @@ _BY_STATUS: dict[int, type[QlikApiError]] = {
 }
 
 
-def error_class(http_status: int) -> type[QlikApiError]:
-    """Return the error class for an HTTP status of 400 or above."""
+def error_class(http_status: int, *, from_qlik: bool = True) -> type[QlikApiError]:
+    """Return the error class for an HTTP status of 400 or above.
+
+    :param from_qlik: whether Qlik Cloud may have answered. The 404 of a gateway does not tell what exists.
+    """
     if http_status >= 500:
         return QlikServerError
+    if http_status == HTTPStatus.NOT_FOUND and not from_qlik:
+        return QlikApiError
     return _BY_STATUS.get(http_status, QlikApiError)
 
 

@@ -10,9 +10,11 @@ import pytest
 from airflow_provider_qlik_assets.catalog import delete_data_assets
 from airflow_provider_qlik_assets.client import (
     ApiKey,
+    QlikApiError,
     QlikCloudClient,
     QlikCloudError,
     QlikPermissionError,
+    QlikServerError,
     QlikValidationError,
 )
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
@@ -244,6 +246,32 @@ def test_a_user_without_the_right_is_refused(qlik_sandbox: Sandbox) -> None:
         QlikCloudClient(qlik_sandbox.url, key, rate_limit_store="memory:") as client,
         pytest.raises(QlikPermissionError),
     ):
+        delete_data_assets(client, ids)
+
+    assert list(qlik_sandbox.assets) == ids
+
+
+def test_the_404_page_of_a_gateway_does_not_count_as_missing(
+    qlik_sandbox: Sandbox, client: QlikCloudClient
+) -> None:
+    ids = add(qlik_sandbox, "a")
+    qlik_sandbox.add_fault(Fault(kind="html", status=404, method="GET"))
+
+    with pytest.raises(QlikApiError, match=r"404.*Check that the host") as raised:
+        delete_data_assets(client, ids)
+
+    assert type(raised.value) is QlikApiError
+    assert list(qlik_sandbox.assets) == ids
+
+
+def test_the_404_page_of_a_gateway_does_not_count_as_deleted(
+    qlik_sandbox: Sandbox, client: QlikCloudClient
+) -> None:
+    ids = add(qlik_sandbox, "a")
+    qlik_sandbox.add_fault(Fault(kind="status", status=500, method="DELETE"))
+    qlik_sandbox.add_fault(Fault(kind="html", status=404, method="GET", skip=1))
+
+    with pytest.raises(QlikServerError, match="may or may not have been made"):
         delete_data_assets(client, ids)
 
     assert list(qlik_sandbox.assets) == ids

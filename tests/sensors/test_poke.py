@@ -122,6 +122,7 @@ def test_missing_asset_is_waited_for(make_sensor: MakeSensor, qlik_sandbox: Sand
         Fault(kind="status", status=500, times=2),
         Fault(kind="status", status=503, times=2),
         Fault(kind="html", status=502, times=2),
+        Fault(kind="html", status=404, times=2),
         Fault(kind="drop", times=2),
         Fault(kind="status", status=429, headers={"Retry-After": "1"}),
     ],
