@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pendulum
 
-from airflow_provider_qlik_assets.catalog.deletion import LastLook, delete_listed
+from airflow_provider_qlik_assets.catalog.deletion import LastLook, delete_listed, unchanged_since
 from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.name_pattern import LONGEST_PATTERN, NamePattern
 from airflow_provider_qlik_assets.catalog.results import Result, ignore_result
@@ -28,12 +29,6 @@ logger = get_logger(__name__)
 
 Undated = Literal["skip", "use_last_modified"]
 Rule = Literal["dataFreshness", "lastModifiedTime"]
-
-# The fields that the rules and guards use, and those that identify the data asset for a reader.
-_PROJECTIONS = (
-    "technicalName", "name", "appType", "tags", "ownerId", "dataStoreInfo", "dataFreshness",
-    "lastModifiedTime", "version",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,7 @@ class CleanUpRules:
     :param owner_ids: select only those of one of these owners; ``None`` allows all.
     :param technical_name_pattern: select only those whose whole technical name matches this regular
         expression, as :class:`.NamePattern` understands it; ``None`` allows all.
-    :param now: the time for which ages are computed.
+    :param now: the time for which ages are computed, unless it is earlier at the tenant.
     :raises QlikValidationError: if a rule cannot be used, or can never select anything.
     """
 
@@ -159,20 +154,23 @@ def clean_up_data_assets(
     """Delete the stale data assets of some data stores, the stalest first.
 
     The data stores are listed completely. Right before each deletion, after its wait for the quota, what it
-    would delete is read again. Only what is still selected is deleted: a data asset that was refreshed or
-    re-tagged in the meantime survives.
+    would delete is read again. Only what has not been changed since is deleted.
 
     :param rules: which data assets to select.
     :param guards: which of them must survive, and how many may be deleted at most; fractions are of all data
         assets of the data stores.
     :param dry_run: only return what would be done, after one listing.
     :param on_result: called with each result as soon as it is known.
-    :return: ``deleted``, ``missing`` for what was deleted in the meantime, and ``skipped`` for what is no
-        longer selected because it was changed in the meantime; in the order of completion.
+    :return: ``deleted``, ``missing`` for what was deleted in the meantime, and ``skipped`` for what was
+        changed in the meantime; in the order of completion.
     :raises QlikValidationError: if the guards forbid the deletion; nothing was deleted.
     :raises QlikNotFoundError: if one of the data stores does not exist.
     """
-    look = _look(client, rules, guards)
+    assets = client.list_data_assets(rules.data_store_ids)
+    first = list(itertools.islice(assets, 1))
+    # The first answer tells the time at the tenant. A clock that is ahead would let fresh ones look stale.
+    rules = replace(rules, now=min(rules.now, client.server_now()))
+    look = _look(itertools.chain(first, assets), rules, guards)
     logger.info("%s", look)
     guards.check(len(look.selected), look.total)
     results: list[CleanUpResult] = []
@@ -187,14 +185,8 @@ def clean_up_data_assets(
         for data_asset_id, (asset, _) in look.selected.items():
             note(Result(data_asset_id, "deleted", asset))
         return results
-    # It reads all fields, because the results are the record of what was deleted.
-    last_look = LastLook(
-        client,
-        rules.data_store_ids,
-        look.total,
-        allows=lambda asset: rules.staleness(asset) is not None and not guards.protects(asset),
-    )
-    selected = (asset for asset, _ in look.selected.values())
+    selected = [asset for asset, _ in look.selected.values()]
+    last_look = LastLook(client, rules.data_store_ids, look.total, allows=unchanged_since(selected))
     delete_listed(client, selected, last_look=last_look, on_result=note)
     return results
 
@@ -223,16 +215,12 @@ class _Look:
         )
 
 
-def _look(
-    client: QlikCloudClient,
-    rules: CleanUpRules,
-    guards: DeletionGuards,
-) -> _Look:
-    """List the data stores and select."""
+def _look(assets: Iterable[DataAsset], rules: CleanUpRules, guards: DeletionGuards) -> _Look:
+    """Select from all data assets of the data stores."""
     total = 0
     selected: list[tuple[str, DataAsset, Staleness]] = []
     protected = 0
-    for asset in client.list_data_assets(rules.data_store_ids, projections=_PROJECTIONS):
+    for asset in assets:
         data_asset_id = check_id(asset.id)
         total += 1
         why = rules.staleness(asset)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.progress import Progress
 from airflow_provider_qlik_assets.catalog.results import Result, ignore_result
+from airflow_provider_qlik_assets.client.content import is_unchanged
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
     QlikNotFoundError,
@@ -92,8 +93,7 @@ def delete_by_id(
     results = [Result(data_asset_id, "missing") for data_asset_id in missing]
     if dry_run:
         results += [Result(data_asset_id, "deleted", asset) for data_asset_id, asset in found.items()]
-    for result in results:
-        on_result(result)
+    _tell(results, on_result)
     return results if dry_run else results + delete_listed(client, found.values(), on_result=on_result)
 
 
@@ -104,7 +104,7 @@ class LastLook:
     :param client: reads the data assets.
     :param data_store_ids: the data stores that hold them.
     :param total: about how many data assets these hold.
-    :param allows: whether a data asset, as it is now, may be deleted.
+    :param allows: whether a data asset, as it is now, may be deleted: see :func:`unchanged_since`.
     """
 
     client: QlikCloudClient
@@ -127,7 +127,17 @@ class LastLook:
                 found[key] = asset
                 if not left:
                     break
-        return found
+        # It may exist all the same: moved to another data store, or missing in a listing that lags behind.
+        return {**found, **_read_each(self.client, sorted(left))}
+
+
+def unchanged_since(assets: Iterable[DataAsset]) -> Callable[[DataAsset], bool]:
+    """Return what tells whether one of some data assets is still as it was found: only that is deleted.
+
+    :param assets: with all their fields.
+    """
+    before = {id_of(asset): asset for asset in assets}
+    return lambda asset: is_unchanged(asset, before[id_of(asset)])
 
 
 def deletions(total: int) -> Progress:
@@ -166,9 +176,15 @@ def delete_listed(
                 if done:
                     _log(done, progress)
                 results += done
-                for result in done:
-                    on_result(result)
+                _tell(done, on_result)
     return results
+
+
+def _tell(results: Sequence[Result], on_result: Callable[[Result], None]) -> None:
+    """Tell each result; an error from one does not keep the others from being told, and is raised then."""
+    with contextlib.ExitStack() as last_first:
+        for result in reversed(results):
+            last_first.callback(on_result, result)
 
 
 class _Batch:
@@ -187,23 +203,23 @@ class _Batch:
         self._last_look = last_look
         self._results: dict[str, Result] = {}
         self._to_delete: list[str] = []
-        self._sent: set[str] = set()
+        self._in_doubt: set[str] = set()
+        self._unanswered = 0
         self._was_refused = False
-        self._in_doubt = False
         self._is_done = False
 
     def delete(self) -> None:
         """Delete what may be deleted."""
         while not self._is_done:
             before = len(self._to_delete)
+            self._unanswered = 0
             try:
                 self._client.delete_data_assets(list(self._assets), self._look)
-            except QlikNotFoundError as error:
+            except QlikNotFoundError:
                 # The tenant refuses a whole batch for one missing id: delete the others.
                 if self._was_refused and len(self._to_delete) >= before:
                     raise
                 self._was_refused = True
-                self._in_doubt |= error.repeated
             except QlikCloudError as error:
                 if not self._to_delete or not outcome_is_unknown(error):
                     raise
@@ -222,27 +238,31 @@ class _Batch:
         results = [self._results[key] for key in self._assets if key in self._results]
         return results if self._is_done else [result for result in results if result.action == "deleted"]
 
-    def _look(self, ids: list[str], repeated: bool) -> list[str]:
+    def _look(self, ids: list[str], unanswered: int) -> list[str]:
         """Return which of some data assets are to be deleted; record what becomes of the others.
 
-        :param repeated: whether an earlier attempt may have deleted them.
+        :param unanswered: number of earlier attempts that may have deleted them.
         """
-        is_needed = self._last_look or self._was_refused or repeated
+        # A look may be repeated without an attempt in between: what only the earlier one returned was not
+        # sent.
+        if unanswered > self._unanswered:
+            self._in_doubt.update(self._to_delete)
+            self._unanswered = unanswered
+        is_needed = self._last_look or self._was_refused or unanswered
         current = self._read(ids) if is_needed else self._assets
         results: dict[str, Result] = {}
         to_delete = []
-        in_doubt = self._sent if repeated or self._in_doubt else set[str]()
         late = []
         for key in ids:
             asset = current.get(key)
             if asset is None:
-                was_ours = key in in_doubt
+                was_ours = key in self._in_doubt
                 results[key] = (
                     Result(key, "deleted", self._assets[key]) if was_ours else Result(key, "missing")
                 )
             elif self._last_look and not self._last_look.allows(asset):
                 results[key] = Result(key, "skipped", asset)
-                if key in in_doubt:
+                if key in self._in_doubt:
                     late.append(asset)
             else:
                 self._assets[key] = asset
@@ -253,7 +273,6 @@ class _Batch:
                 _names(late),
             )
         self._results, self._to_delete = results, to_delete
-        self._sent.update(to_delete)
         return to_delete
 
     def _read(self, ids: list[str]) -> Mapping[str, DataAsset]:

@@ -308,7 +308,7 @@ class QlikCloudClient:
         return answer.document or self.get_data_asset(data_asset_id)
 
     def delete_data_assets(
-        self, data_asset_ids: Iterable[str], last_look: Callable[[list[str], bool], list[str]] | None = None
+        self, data_asset_ids: Iterable[str], last_look: Callable[[list[str], int], list[str]] | None = None
     ) -> None:
         """Delete data assets and everything in them with one request (``DELETE /api/v1/data-assets``).
 
@@ -316,8 +316,8 @@ class QlikCloudClient:
         :func:`~airflow_provider_qlik_assets.catalog.deletion.delete_data_assets`.
 
         :param data_asset_ids: 1 to 100 different ids; Qlik Cloud accepts no more in one request.
-        :param last_look: called in each attempt after the wait for the rate limit, with the ids and whether
-            an earlier attempt may have deleted them; returns those that are still to be deleted.
+        :param last_look: called in each attempt after the wait for the rate limit, with the ids and the
+            number of earlier attempts that may have deleted them; returns those that are still to be deleted.
         :raises QlikNotFoundError: if the tenant rejected the batch because one of them does not exist.
         """
         ids = list(data_asset_ids)
@@ -326,8 +326,8 @@ class QlikCloudClient:
         if isinstance(data_asset_ids, str) or not ids or len(ids) > 100 or len(set(ids)) != len(ids):
             raise QlikValidationError("data_asset_ids must be a list of 1 to 100 different ids.")
 
-        def look(repeated: bool) -> Any:
-            left = last_look(ids, repeated) if last_look else ids
+        def look(unanswered: int) -> Any:
+            left = last_look(ids, unanswered) if last_look else ids
             return {"ids": left} if left else None
 
         try:

@@ -13,6 +13,7 @@ from airflow_provider_qlik_assets.client.models import FILLED_IN_FIELDS, SET_BY_
 
 _SET_BY_QLIK = frozenset(map(to_camel, SET_BY_QLIK))
 _FILLED_IN = frozenset(map(to_camel, FILLED_IN_FIELDS))
+_DOCUMENTED = frozenset(map(to_camel, DataAsset.model_fields))
 
 
 def is_empty(value: Any) -> bool:
@@ -30,6 +31,17 @@ def is_as_sent(asset: DataAsset, body: Mapping[str, Any]) -> bool:
     """
     ignored = _SET_BY_QLIK | (_FILLED_IN - body.keys())
     return same_json(_content(asset.writable(), ignored), _content(body, ignored))
+
+
+def is_unchanged(asset: DataAsset, before: DataAsset) -> bool:
+    """Return whether a data asset is as it was when it was read before, in all that both reads tell.
+
+    Every documented field counts, whether or not the user sees a version. An empty value is like none, and
+    tags are a set. An undocumented field counts if both reads hold it.
+    """
+    earlier, later = _comparable(before), _comparable(asset)
+    names = _DOCUMENTED | (earlier.keys() & later.keys())
+    return all(same_json(earlier.get(name), later.get(name)) for name in names)
 
 
 def required_body(asset: DataAsset, *fields: str) -> dict[str, Any]:
@@ -51,3 +63,8 @@ def _content(body: Mapping[str, Any], ignored: Set[str]) -> dict[str, Any]:
         for name, value in body.items()
         if name not in ignored and not is_empty(value)
     }
+
+
+def _comparable(asset: DataAsset) -> dict[str, Any]:
+    document = {**asset.to_json(), "dataStoreInfo": asset.store_id}
+    return _content(document, frozenset())

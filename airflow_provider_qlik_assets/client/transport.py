@@ -76,8 +76,8 @@ class Request:
         requested, it raises an error and the connection is not reused.
     :param secret_answer: whether the answer may contain a secret, so that no message quotes it.
     :param last_look: for a request that depends on what was read before: called in each attempt when the
-        request may be sent at once, with whether an earlier attempt may have been carried out. It returns the
-        body to send, or ``None`` to send nothing, for which the answer is a 204 without content.
+        request may be sent at once, with the number of earlier attempts that may have been carried out. It
+        returns the body to send, or ``None`` to send nothing, for which the answer is a 204 without content.
     """
 
     method: str
@@ -87,7 +87,7 @@ class Request:
     safe_to_repeat: bool = True
     parse: Callable[[Any], Any] = _as_it_is
     secret_answer: bool = False
-    last_look: Callable[[bool], Any] | None = field(default=None, repr=False)
+    last_look: Callable[[int], Any] | None = field(default=None, repr=False)
 
     @property
     def tier(self) -> Tier:
@@ -121,12 +121,14 @@ class _SoFar:
     :param attempts: how many there were, with the one in progress, but without those that a 429 ended.
     :param waited: seconds waited between them.
     :param unknown: the error of the last one that failed, but may have been carried out.
+    :param unanswered: how many there were of these.
     :param renewed: whether a new token was requested.
     """
 
     attempts: int = 1
     waited: float = 0.0
     unknown: QlikCloudError | None = None
+    unanswered: int = 0
     renewed: bool = False
 
 
@@ -235,7 +237,7 @@ class Transport:
         try:
             while True:
                 try:
-                    status, document = self._attempt(request, auth, repeated=so_far.unknown is not None)
+                    status, document = self._attempt(request, auth, unanswered=so_far.unanswered)
                 except AttemptFailedError as failed:
                     self._prepare_to_repeat(request, auth, failed, so_far)
                 else:
@@ -271,6 +273,7 @@ class Transport:
             raise failed.error from failed.__cause__
         if failure.may_have_been_done:
             so_far.unknown = failed.error
+            so_far.unanswered += 1
         so_far.waited += wait
         so_far.attempts += not limited
         logger.warning(
@@ -280,7 +283,7 @@ class Transport:
         if not limited:  # after a 429 the limiter waits, for all that share the limit
             self._sleep(wait)
 
-    def _attempt(self, request: Request, auth: Authenticator | None, *, repeated: bool) -> tuple[int, Any]:
+    def _attempt(self, request: Request, auth: Authenticator | None, *, unanswered: int) -> tuple[int, Any]:
         """Make one attempt; follow redirects within the tenant."""
         method, url, params = request.method, self.base_url + request.path, request.params
         not_sent = f"{method} {request.path} was not sent"
@@ -294,7 +297,7 @@ class Transport:
             if request.last_look is None:
                 self._limiter.acquire(request.tier)  # the flag ends a wait, too; a grant is not wasted
             else:
-                body = self._limiter.acquire_for(request.tier, partial(request.last_look, repeated))
+                body = self._limiter.acquire_for(request.tier, partial(request.last_look, unanswered))
                 if body is None:
                     return HTTPStatus.NO_CONTENT, request.parse(None)
                 self._stop_flag.check(not_sent)

@@ -31,8 +31,8 @@ class QlikCleanUpDataAssetsOperator(QlikDeletingOperator):
 
     Selected is what meets all rules and has no protected tag. The data stores are listed completely and the
     guards are checked. Right before each deletion of up to 100, after its wait for the quota, those are read
-    again: what was refreshed, re-tagged or renamed in the meantime survives. Ages are computed for the time
-    at which the task runs.
+    again: what was changed in any way in the meantime survives. Ages are computed for the time at which the
+    task runs, unless it is earlier at the tenant.
 
     :param data_store_ids: ids of the data stores to clean up; ``*`` is refused.
     :param stale_after: age of ``dataFreshness`` (``timedelta`` or seconds) beyond which to delete.
@@ -51,8 +51,8 @@ class QlikCleanUpDataAssetsOperator(QlikDeletingOperator):
         Airflow's ``[operators] default_deferrable`` if not given.
     :param qlik_conn_id: Airflow connection of type ``qlik_cloud``.
     :return: ``{"counts": {action: n}, "results": [...], "dry_run": ...}``; actions are ``deleted``,
-        ``missing`` for what was deleted in the meantime, and ``skipped`` for what is no longer selected. Each
-        result shows the data asset that was deleted, and ``"why"``: ``{"rule", "instant", "age_seconds"}``.
+        ``missing`` for what was deleted in the meantime, and ``skipped`` for what was changed. Each result
+        shows the data asset that was deleted, and ``"why"``: ``{"rule", "instant", "age_seconds"}``.
     """
 
     template_fields: Collection[str] = (

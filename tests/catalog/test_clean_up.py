@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -180,6 +180,16 @@ def test_a_data_store_that_does_not_exist_stops_before_any_deletion(
 def test_rules_that_cannot_be_meant_are_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(QlikValidationError, match=message):
         rules(**given)
+
+
+def test_a_clock_of_this_host_that_is_ahead_makes_nothing_stale(
+    sandbox: Sandbox, client: QlikCloudClient
+) -> None:
+    now = datetime.now(UTC)
+    add(sandbox, "fresh", freshness=(now - timedelta(minutes=1)).isoformat())
+    add(sandbox, "stale", freshness=(now - timedelta(days=31)).isoformat())
+
+    assert run(client, now=now + timedelta(days=40)) == {"stale": "deleted"}
 
 
 # --- guards ----------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_qlik_assets.catalog.clean_up import clean_up_data_assets
 from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.client import (
     ApiKey,
@@ -15,7 +16,7 @@ from airflow_provider_qlik_assets.client import (
     QlikPermissionError,
 )
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
-from tests.catalog.clean_ups import FRESH, add, run
+from tests.catalog.clean_ups import FRESH, NO_LIMITS, add, rules, run
 
 
 class WatchedClient(QlikCloudClient):
@@ -25,9 +26,9 @@ class WatchedClient(QlikCloudClient):
     before_deletion: Callable[[], Any] = staticmethod(lambda: None)
 
     def delete_data_assets(self, data_asset_ids: Any, last_look: Any = None) -> None:
-        def look(ids: list[str], repeated: bool) -> list[str]:
+        def look(ids: list[str], unanswered: int) -> list[str]:
             self.before_look()
-            left: list[str] = last_look(ids, repeated)
+            left: list[str] = last_look(ids, unanswered)
             self.before_deletion()
             return left
 
@@ -101,13 +102,71 @@ def test_what_disappears_at_the_last_moment_is_missing(sandbox: Sandbox, client:
     assert run(client) == {"a": "missing", "b": "deleted"}
 
 
-def test_a_full_look_at_all_fields_precedes_the_deletion(sandbox: Sandbox, client: QlikCloudClient) -> None:
+def test_both_looks_are_at_all_fields(sandbox: Sandbox, client: QlikCloudClient) -> None:
     """A tenant that leaves fields out of projections must not make a protected data asset look untagged."""
     add(sandbox, "a")
 
     run(client)
 
-    assert ["projections" in entry.query for entry in sandbox.journal.requests("GET")] == [True, False]
+    assert ["projections" in entry.query for entry in sandbox.journal.requests("GET")] == [False, False]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("answer_is_lost", [False, True])
+def test_what_was_moved_to_another_data_store_is_skipped(
+    sandbox: Sandbox, client: WatchedClient, number: int, *, answer_is_lost: bool
+) -> None:
+    sandbox.add_store(id="other", name="Other")
+    names = ["a", "b", "c"][:number]
+    add(sandbox, *names)
+    looks = [] if answer_is_lost else ["first"]
+
+    def move() -> None:
+        if looks:
+            sandbox.touch("a", dataStoreInfo={"id": "other"})
+        looks.append("another")
+
+    client.before_look = move
+    if answer_is_lost:
+        sandbox.add_fault(Fault(kind="drop", method="DELETE", when="before"))
+
+    assert run(client) == {**dict.fromkeys(names, "deleted"), "a": "skipped"}
+    assert set(sandbox.assets) == {"a"}
+
+
+def test_what_the_listing_does_not_show_and_exists_unchanged_is_deleted(
+    sandbox: Sandbox, client: WatchedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a tenant whose listings lag behind."""
+    add(sandbox, "a", "b")
+    first = client.list_data_assets
+
+    def hide() -> None:
+        monkeypatch.setattr(
+            client, "list_data_assets", lambda *given: (it for it in first(*given) if it.id != "a")
+        )
+
+    client.before_look = hide
+
+    assert run(client) == {"a": "deleted", "b": "deleted"}
+    assert not sandbox.assets
+
+
+def test_an_error_of_who_is_told_keeps_no_other_result_from_being_told(
+    sandbox: Sandbox, client: QlikCloudClient
+) -> None:
+    add(sandbox, "a", "b", "c")
+    told = []
+
+    def note(result: Any) -> None:
+        told.append(result.id)
+        if result.id == "a":
+            raise RuntimeError("cannot be recorded")
+
+    with pytest.raises(RuntimeError, match="cannot be recorded"):
+        clean_up_data_assets(client, rules(), NO_LIMITS, on_result=note)
+
+    assert told == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(

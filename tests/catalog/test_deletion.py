@@ -26,8 +26,8 @@ class CrowdedClient(QlikCloudClient):
     others: list[str]
 
     def delete_data_assets(self, data_asset_ids: Any, last_look: Any = None) -> None:
-        def look(ids: list[str], repeated: bool) -> list[str]:
-            left: list[str] = last_look(ids, repeated)
+        def look(ids: list[str], unanswered: int) -> list[str]:
+            left: list[str] = last_look(ids, unanswered)
             if self.others:
                 QlikCloudClient.delete_data_assets(self, [self.others.pop(0)])
             return left

@@ -74,7 +74,9 @@ def gets(sandbox: Sandbox, path: str = "/api/v1/data-assets/*") -> int:
     return len(sandbox.journal.requests("GET", path))
 
 
-@pytest.mark.parametrize("change", [{"dataFreshness": FRESH}, {"tags": ["keep"]}])
+@pytest.mark.parametrize(
+    "change", [{"dataFreshness": FRESH}, {"tags": ["keep"]}, {"description": "by a steward"}]
+)
 @pytest.mark.parametrize("number", [1, 2])
 def test_what_is_changed_during_the_wait_survives(
     sandbox: Sandbox, delete: Delete, meddle: Meddle, change: dict[str, Any], number: int
@@ -108,16 +110,60 @@ def test_what_is_deleted_during_the_wait_is_missing(
     assert set(sandbox.assets) == {"listed"}
 
 
-def test_the_result_shows_what_was_deleted_as_it_was_right_before(
-    sandbox: Sandbox, connect: Connect, meddle: Meddle
+@pytest.mark.parametrize(
+    "change", [{"dataFreshness": FRESH}, {"tags": ["vip"]}, {"description": "by a steward"}]
+)
+@pytest.mark.parametrize("number", [1, 2])
+def test_what_is_changed_survives_also_if_the_user_sees_no_version(
+    sandbox: Sandbox,
+    delete: Delete,
+    meddle: Meddle,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    change: dict[str, Any],
+    number: int,
 ) -> None:
-    add(sandbox, "a")
+    names = [f"{count:03}" for count in range(number)]
+    add(sandbox, *names)
+    client = meddle(lambda: sandbox.touch("000", **change))
+    hidden = {"version": None, "last_modified_time": None, "last_modified_by": None}
+    read, listed = client.get_data_asset, client.list_data_assets
+    monkeypatch.setattr(client, "get_data_asset", lambda *given: read(*given).model_copy(update=hidden))
+    monkeypatch.setattr(
+        client, "list_data_assets", lambda *given: (it.model_copy(update=hidden) for it in listed(*given))
+    )
 
-    (result,) = clean_up(meddle(lambda: sandbox.touch("a", description="by a steward")))
+    assert actions(delete(client)) == {**dict.fromkeys(names, "deleted"), "000": "skipped"}
+    assert set(sandbox.assets) == {"listed", "000"}
 
-    assert result.action == "deleted"
-    assert result.data_asset is not None
-    assert result.data_asset.description == "by a steward"
+
+def test_what_only_a_look_without_a_request_wanted_to_delete_is_not_taken_for_deleted(
+    sandbox: Sandbox, connect: Connect, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The grant expires during the first look; the second look does not select it any more."""
+    add(sandbox, "a", "b", "c")
+    sandbox.add_fault(Fault(kind="status", status=503, method="DELETE", when="before"))
+    client, other = connect(), connect(rate_limit_store="memory:")
+    monkeypatch.setattr(client._limiter, "_clock", clock)
+    send = client.delete_data_assets
+    happens = iter(
+        [
+            lambda: clock.sleep(400),
+            lambda: sandbox.touch("a", description="by a steward"),
+            lambda: other.delete_data_assets(["a"]),
+        ]
+    )
+
+    def delete_data_assets(ids: list[str], last_look: Any) -> None:
+        def look(ids: list[str], unanswered: int) -> Any:
+            next(happens)()
+            return last_look(ids, unanswered)
+
+        send(ids, look)
+
+    monkeypatch.setattr(client, "delete_data_assets", delete_data_assets)
+
+    assert actions(clean_up(client)) == {"a": "missing", "b": "deleted", "c": "deleted"}
 
 
 def test_what_is_stale_at_first_and_changed_before_the_second_hundred_survives(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik_assets.client.content import is_as_sent
+from airflow_provider_qlik_assets.client.content import is_as_sent, is_unchanged
 from airflow_provider_qlik_assets.client.models import (
     FILLED_IN_FIELDS,
     READ_ONLY_FIELDS,
@@ -83,3 +83,46 @@ def test_what_qlik_answers_is_compared_whatever_its_limits(odd: dict[str, Any]) 
     body = {"technicalName": "orders", "appType": "dbt"}
 
     assert not is_as_sent(DataAsset.from_json({"id": "a", **body, **odd}), body)
+
+
+def unchanged(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    first, second = (
+        DataAsset.from_json({**SENT, **SET_BY_QLIK_ITSELF, **document}) for document in (before, now)
+    )
+    return is_unchanged(second, first)
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({}, {}),
+        ({"name": "", "tags": None}, {"tags": [], "properties": {}}),
+        ({"tags": ["b", "a"]}, {"tags": ["a", "b"]}),
+        ({"dataFreshness": "2026-01-01T00:00:00.000Z"}, {"dataFreshness": "2026-01-01T01:00:00+01:00"}),
+        ({}, {"dataStoreInfo": {"id": "s", "name": "Renamed", "type": "snowflake"}}),
+        ({}, {"aFieldThatOnlyOneReadTells": 1}),
+        ({"aFieldThatOnlyOneReadTells": 1}, {}),
+        ({"unknown": {"a": [1]}}, {"unknown": {"a": [1]}}),
+    ],
+)
+def test_what_nobody_changed_is_unchanged(before: dict[str, Any], now: dict[str, Any]) -> None:
+    assert unchanged(before, now)
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        *(({}, {field: "x"}) for field in ("name", "description", "technicalDescription", "appId")),
+        *(({}, {field: "x"}) for field in ("technicalName", "appType", "ownerId", "spaceId", "createdBy")),
+        ({"description": "x"}, {}),
+        ({}, {"version": 2}),
+        ({}, {"lastModifiedTime": "2026-01-02T00:00:00.001Z"}),
+        ({}, {"dataFreshness": "2026-01-02T00:00:00.000Z"}),
+        ({}, {"dataStoreInfo": {"id": "other"}}),
+        ({"tags": ["a"]}, {"tags": ["a", "b"]}),
+        ({"properties": {"a": 1}}, {"properties": {"a": True}}),
+        ({"unknown": 1}, {"unknown": 2}),
+    ],
+)
+def test_what_differs_in_any_way_is_changed(before: dict[str, Any], now: dict[str, Any]) -> None:
+    assert not unchanged(before, now)

@@ -36,12 +36,12 @@ class Look:
     """A last look that notes its calls and lets go what it is told to keep."""
 
     def __init__(self, keep: str = "", then: Callable[[], Any] = lambda: None) -> None:
-        self.calls: list[tuple[list[str], bool]] = []
+        self.calls: list[tuple[list[str], int]] = []
         self._keep = keep
         self._then = then
 
-    def __call__(self, ids: list[str], repeated: bool) -> list[str]:
-        self.calls.append((ids, repeated))
+    def __call__(self, ids: list[str], unanswered: int) -> list[str]:
+        self.calls.append((ids, unanswered))
         self._then()
         return [key for key in ids if key not in self._keep]
 
@@ -165,7 +165,7 @@ def test_looks_that_take_long_never_exceed_the_quota(sandbox: Sandbox) -> None:
     looks = iter([0.3, 0.0] * 20)
     lock = threading.Lock()
 
-    def look(ids: list[str], repeated: bool) -> list[str]:
+    def look(ids: list[str], unanswered: int) -> list[str]:
         with lock:
             seconds = next(looks)
         time.sleep(seconds)

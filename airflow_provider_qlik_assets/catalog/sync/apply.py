@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow_provider_qlik_assets.catalog.bulk import Failures, run_bulk
 from airflow_provider_qlik_assets.catalog.compare_and_set import change
 from airflow_provider_qlik_assets.catalog.creation import Creations, creation_result, new_document
-from airflow_provider_qlik_assets.catalog.deletion import LastLook, delete_listed
+from airflow_provider_qlik_assets.catalog.deletion import LastLook, delete_listed, unchanged_since
 from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.overlay import overlay
 from airflow_provider_qlik_assets.catalog.results import Result
@@ -254,12 +254,11 @@ class Sync:
 
     def _delete(self, plan: Plan) -> None:
         """Delete what is not desired, apart from what was changed since the plan was made."""
-        planned = {id_of(asset): _state(asset) for asset in plan.to_delete}
         last_look = LastLook(
             self._client,
             [self._store_id],
             total=plan.total + len(plan.to_create),
-            allows=lambda asset: _state(asset) == planned[id_of(asset)] and not self._guards.protects(asset),
+            allows=unchanged_since(plan.to_delete),
         )
 
         def note(result: Result) -> None:
@@ -302,8 +301,3 @@ def _do(client: QlikCloudClient, job: _Job) -> Result:
         lambda current: overlay(current, job.desired),
         current=job.actual,
     )
-
-
-def _state(asset: DataAsset) -> tuple[Any, ...]:
-    """Return what changes with every write."""
-    return (asset.version, asset.last_modified_time)
