@@ -15,7 +15,6 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikBadRequestError,
     QlikCloudError,
     QlikConflictError,
-    QlikRateLimitError,
     QlikResponseError,
 )
 from airflow_provider_qlik_assets.client.json_patch import (
@@ -28,7 +27,7 @@ from airflow_provider_qlik_assets.client.json_patch import (
 )
 from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.models import DataAsset
-from airflow_provider_qlik_assets.client.verdicts import outcome_is_unknown
+from airflow_provider_qlik_assets.client.verdicts import outcome_is_unknown, settling
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client.client import QlikCloudClient
@@ -37,6 +36,7 @@ logger = get_logger(__name__)
 
 _MOST_ATTEMPTS = 20
 _LONGEST_PAUSE_SECONDS = 2.0
+_PAUSES_OF_A_LAG = (0.2, 0.6, 1.2)
 
 
 class _Attempt:
@@ -80,8 +80,10 @@ def change(
     while True:
         attempt += 1
         if current is None:
-            twice_is_once = unsettled is None or is_safe_to_repeat(operations)
-            current = _read(client, data_asset_id, None if twice_is_once else failed)
+            write = None if unsettled is None else failed
+            lags = isinstance(failed, QlikConflictError) and unsettled is None
+            with settling(write, may_start_over=unsettled is not None and is_safe_to_repeat(operations)):
+                current = _read(client, data_asset_id, failed_version if lags else None)
         if unsettled is not None and unsettled.shows_in(current):
             return Result(data_asset_id, "updated", current, unsettled.fields)
         operations = decide(current)
@@ -126,15 +128,15 @@ def change(
             return Result(data_asset_id, "updated", after, changed_fields(operations))
 
 
-def _read(client: QlikCloudClient, data_asset_id: str, unsettled: QlikCloudError | None) -> DataAsset:
+def _read(client: QlikCloudClient, data_asset_id: str, replaced_version: int | None) -> DataAsset:
     """Return a data asset as it is.
 
-    :param unsettled: error of a write that may have been done and must not be done twice. It is raised if
-        the quota is used up: after a wait for the quota, the work starts over.
+    :param replaced_version: the version that it had before the last conflict, which a read that lags behind
+        may still show.
     """
-    try:
-        return client.get_data_asset(data_asset_id)
-    except QlikRateLimitError as error:
-        if unsettled is None:
-            raise
-        raise unsettled from error
+    for pause in _PAUSES_OF_A_LAG:
+        current = client.get_data_asset(data_asset_id)
+        if replaced_version is None or current.version != replaced_version:
+            return current
+        client.sleep(pause)
+    return client.get_data_asset(data_asset_id)

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import pendulum
 from pydantic.alias_generators import to_camel
@@ -27,7 +27,9 @@ from airflow_provider_qlik_assets.client.documents import (
 )
 from airflow_provider_qlik_assets.client.error_frames import clears_variables
 from airflow_provider_qlik_assets.client.errors import (
+    QlikApiError,
     QlikBadRequestError,
+    QlikCloudError,
     QlikConflictError,
     QlikNotFoundError,
     QlikValidationError,
@@ -41,6 +43,7 @@ from airflow_provider_qlik_assets.client.json_patch import (
 )
 from airflow_provider_qlik_assets.client.models import SET_BY_EACH_WRITE, DataAsset
 from airflow_provider_qlik_assets.client.paging import MOST_PER_PAGE, Page, ReadPage, listing
+from airflow_provider_qlik_assets.client.paths import ASSETS_PATH, ME_PATH, asset_path, listing_path
 from airflow_provider_qlik_assets.client.rate_limit.limiter import (
     DEFAULT_MAX_WAIT_SECONDS,
     RateLimiter,
@@ -53,14 +56,12 @@ from airflow_provider_qlik_assets.client.retry import RetryPolicy
 from airflow_provider_qlik_assets.client.stopping import StopFlag
 from airflow_provider_qlik_assets.client.transport import Answer, Request, Transport
 from airflow_provider_qlik_assets.client.validation import check_id, comma_separated, with_id
-
-ASSETS_PATH = "/api/v1/data-assets"
-STORES_PATH = "/api/v1/data-stores"
-ME_PATH = "/api/v1/users/me"
+from airflow_provider_qlik_assets.client.verdicts import settling
 
 # How a tenant may reject a stale version or a failed test.
 _REFUSED = (QlikConflictError, QlikBadRequestError)
 
+_MADE = "The change was made; the data asset could only not be read afterwards."
 _SET_BY_EACH_WRITE = frozenset(map(to_camel, SET_BY_EACH_WRITE))
 _TRANSPORT_OPTIONS = ("retry", "timeout", "verify", "proxies", "user_agent", "stop_flag")
 
@@ -228,7 +229,7 @@ class QlikCloudClient:
         :param projections: API names of the fields to return, ``id`` always among them; ``None`` returns all.
         :raises QlikNotFoundError: if it does not exist, or the user may not see it.
         """
-        path = _asset_path(data_asset_id)
+        path = asset_path(data_asset_id)
         params = {"projections": with_id(projections)} if projections else None
         found: DataAsset = self._send(
             "GET", path, params=params, parse=functools.partial(parse_asset, path, data_asset_id)
@@ -245,7 +246,7 @@ class QlikCloudClient:
         :return: the updated data asset.
         :raises QlikConflictError: if the data asset has another version by now.
         """
-        path = _asset_path(data_asset_id)
+        path = asset_path(data_asset_id)
         body = required_body(DataAsset.parse(asset), "technicalName", "appType", "version")
         if body.setdefault("id", data_asset_id) != data_asset_id:
             raise QlikValidationError(
@@ -255,11 +256,11 @@ class QlikCloudClient:
             answer = self._send("PUT", path, body=body, parse=written_parser(path, data_asset_id))
         except _REFUSED as refused:
             # An earlier attempt may have been carried out, so that this one was rejected.
-            current = self.get_data_asset(data_asset_id) if refused.repeated else None
+            current = self._settle(data_asset_id, refused)
             if current is None or not is_as_sent(current, body):
                 raise
             return current
-        return answer.document or self.get_data_asset(data_asset_id)
+        return answer.document or self._read_again(data_asset_id)
 
     def patch_data_asset(
         self,
@@ -286,7 +287,7 @@ class QlikCloudClient:
         :raises QlikValidationError: if an operation is malformed; nothing was sent.
         :raises QlikConflictError: if a ``test`` failed.
         """
-        path = _asset_path(data_asset_id)
+        path = asset_path(data_asset_id)
         parsed = parse_operations(operations)
         body = [operation.to_json() for operation in parsed]
         try:
@@ -298,14 +299,14 @@ class QlikCloudClient:
                 parse=written_parser(path, data_asset_id),
             )
         except _REFUSED as refused:
-            found = self.get_data_asset(data_asset_id) if refused.repeated else None
+            found = self._settle(data_asset_id, refused)
             if found is None or not holds_already(found.to_json(), parsed):
                 raise
             return found
         if answer.document is None and current is not None:
             after = effective_operations(current.to_json(), parsed)[1]
             return DataAsset.from_json({key: after[key] for key in after if key not in _SET_BY_EACH_WRITE})
-        return answer.document or self.get_data_asset(data_asset_id)
+        return answer.document or self._read_again(data_asset_id)
 
     def delete_data_assets(
         self, data_asset_ids: Iterable[str], last_look: Callable[[list[str], int], list[str]] | None = None
@@ -336,7 +337,9 @@ class QlikCloudClient:
             if last_look or not missing.repeated:
                 raise
             # An earlier attempt may have deleted them, and the tenant may then reject the whole batch.
-            if left := [key for key in ids if self.exists(key)]:
+            with settling(missing):
+                left = [key for key in ids if self.exists(key)]
+            if left:
                 self._send("DELETE", ASSETS_PATH, body={"ids": left})
 
     def exists(self, data_asset_id: str) -> bool:
@@ -399,19 +402,26 @@ class QlikCloudClient:
 
     # --- plumbing ----------------------------------------------------------------------------------------
 
+    def _settle(self, data_asset_id: str, refused: QlikApiError) -> DataAsset | None:
+        """Return a data asset whose write was refused, if an earlier attempt may have been carried out."""
+        if not refused.repeated:
+            return None
+        with settling(refused):
+            return self.get_data_asset(data_asset_id)
+
+    def _read_again(self, data_asset_id: str) -> DataAsset:
+        """Return a data asset as a write without a document in its answer has left it."""
+        try:
+            return self.get_data_asset(data_asset_id)
+        except QlikCloudError as error:
+            error.outcome = _MADE
+            raise
+
     def _page_reader(
         self, data_store_ids: str | Iterable[str], projections: Sequence[str] | None
     ) -> ReadPage:
-        ids = [data_store_ids] if isinstance(data_store_ids, str) else list(data_store_ids)
-        if not ids:
-            raise QlikValidationError(
-                'data_store_ids is empty: name at least one data store, or use "*" for all.'
-            )
-        selector = "*" if ids == ["*"] else ",".join(quote(check_id(store_id), safe="") for store_id in ids)
-        path = f"{STORES_PATH}/{selector}/data-assets"
-        options: dict[str, str] = {}
-        if projections:
-            options["projections"] = with_id(projections)
+        path = listing_path(data_store_ids)
+        options = {"projections": with_id(projections)} if projections else {}
 
         def read_page(number: int, order: str | None) -> Page:
             params = {**options, "limit": str(MOST_PER_PAGE), "page": str(number)}
@@ -438,7 +448,3 @@ class QlikCloudClient:
             authenticator = self._credentials.authenticator(self.base_url, transport.request_token)
             connected = self._connected = (os.getpid(), transport, authenticator)
         return connected[1], connected[2]
-
-
-def _asset_path(data_asset_id: str) -> str:
-    return f"{ASSETS_PATH}/{quote(check_id(data_asset_id), safe='')}"

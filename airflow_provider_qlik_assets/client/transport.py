@@ -49,14 +49,13 @@ from airflow_provider_qlik_assets.client.retry import Failure, RetryPolicy
 from airflow_provider_qlik_assets.client.sent_secrets import hide_secrets
 from airflow_provider_qlik_assets.client.server_clock import ServerClock
 from airflow_provider_qlik_assets.client.stopping import StopFlag
-from airflow_provider_qlik_assets.client.verdicts import outcome_is_unknown
+from airflow_provider_qlik_assets.client.verdicts import UNKNOWN_OUTCOME, outcome_is_unknown
 
 logger = get_logger(__name__)
 
 USER_AGENT = f"airflow-provider-qlik-assets/{__version__} python/{platform.python_version()}"
 
 _MOST_REDIRECTS = 3
-_UNKNOWN = "The change may or may not have been made: read the data asset before making it again."
 
 
 def _as_it_is(document: Any) -> Any:
@@ -142,7 +141,7 @@ def _noting_the_outcome(request: Request) -> Iterator[None]:
         # What is neither a success nor an error comes from something else, which does not write.
         is_other = isinstance(error, QlikResponseError) and error.http_status >= 300
         if request.writes and outcome_is_unknown(error) and not is_other:
-            error.outcome = _UNKNOWN
+            error.outcome = UNKNOWN_OUTCOME
         raise
 
 
@@ -247,7 +246,7 @@ class Transport:
                 raise
             # Whoever waits for the quota then starts over, which must not do it twice.
             raised = so_far.unknown if isinstance(error, QlikRateLimitError) else error
-            raised.outcome = _UNKNOWN
+            raised.outcome = UNKNOWN_OUTCOME
             if isinstance(raised, QlikApiError):
                 raised.repeated = True
             if raised is error:

@@ -5,6 +5,9 @@ The rule for repeating a single request is in :mod:`.retry`.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from airflow_provider_qlik_assets.client.errors import (
     QlikApiError,
     QlikAuthenticationError,
@@ -18,6 +21,7 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikRateLimitError,
     QlikResponseError,
     QlikServerError,
+    QlikStoppedError,
     QlikValidationError,
 )
 
@@ -38,6 +42,9 @@ ENDING_ERRORS = (QlikAuthenticationError, QlikConfigurationError, QlikRateLimitE
 UNAVAILABLE_ERRORS = (QlikConnectionError, QlikResponseError, QlikServerError)
 """Errors that end bulk work if many requests in a row fail with one of them."""
 
+UNKNOWN_OUTCOME = "The change may or may not have been made: read the data asset before making it again."
+"""The ``outcome`` of an error of a write that may have been carried out."""
+
 
 def outcome_is_unknown(error: QlikCloudError) -> bool:
     """Return whether a write that failed with this error may still have been carried out."""
@@ -46,3 +53,24 @@ def outcome_is_unknown(error: QlikCloudError) -> bool:
     if isinstance(error, QlikConnectionError):
         return error.request_sent
     return isinstance(error, (QlikServerError, QlikResponseError))
+
+
+@contextlib.contextmanager
+def settling(write: QlikCloudError | None, *, may_start_over: bool = False) -> Iterator[None]:
+    """Let an error of the reads that settle a write not hide that the write may have been carried out.
+
+    The write's error is raised in its place: the other one may be permanent, and the write is not.
+
+    :param write: the error of the write; ``None`` if there is nothing to settle.
+    :param may_start_over: whether the work may start over after a wait for the quota.
+    """
+    try:
+        yield
+    except QlikCloudError as error:
+        if write is None:
+            raise
+        write.outcome = write.outcome or UNKNOWN_OUTCOME
+        if isinstance(error, QlikStoppedError) or (may_start_over and isinstance(error, QlikRateLimitError)):
+            error.outcome = write.outcome
+            raise
+        raise write from error

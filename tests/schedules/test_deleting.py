@@ -21,7 +21,7 @@ from airflow_provider_qlik_assets.catalog import (
     upsert_data_asset,
 )
 from airflow_provider_qlik_assets.client import QlikCloudClient, QlikCloudError
-from airflow_provider_qlik_assets.client.client import ME_PATH
+from airflow_provider_qlik_assets.client.paths import ME_PATH
 from airflow_provider_qlik_assets.sandbox.documents import Document
 from airflow_provider_qlik_assets.sandbox.tenant import ASSET
 from tests.schedules.explorer import Choices, Every, Run, Some
