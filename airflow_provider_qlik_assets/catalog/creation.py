@@ -31,7 +31,12 @@ from airflow_provider_qlik_assets.catalog import same_name
 from airflow_provider_qlik_assets.catalog.deletion import LastLook, delete_listed
 from airflow_provider_qlik_assets.catalog.overlay import given_properties
 from airflow_provider_qlik_assets.catalog.results import Result
-from airflow_provider_qlik_assets.catalog.same_name import age, look_until_visible, warn_of_duplicates
+from airflow_provider_qlik_assets.catalog.same_name import (
+    age,
+    is_in_store,
+    look_until_visible,
+    warn_of_duplicates,
+)
 from airflow_provider_qlik_assets.client.content import is_as_sent
 from airflow_provider_qlik_assets.client.errors import (
     QlikApiError,
@@ -55,6 +60,7 @@ logger = get_logger(__name__)
 
 _MOST_CREATES = 3
 _MOST_LOOKS = 5
+_SETTLING = timedelta(seconds=SETTLING_SECONDS)
 # More pages than it pays to list.
 _READ_EACH = 10**9
 
@@ -95,8 +101,9 @@ class Creations:
 
     :param client: the client.
     :param data_store_id: the data store.
-    :param since: when the newest data asset was created that was there when the names were absent; ``None``
+    :param newest: when the newest data asset was created that was there when the names were absent; ``None``
         looks at all.
+    :param looked_at: the tenant's time before that look; ``None`` looks at all.
     :param visible_after: seconds; ``None`` is :data:`.same_name.VISIBLE_AFTER_SECONDS`.
     :param clock: seconds that never go back.
     """
@@ -105,18 +112,23 @@ class Creations:
         self,
         client: QlikCloudClient,
         data_store_id: str,
-        since: pendulum.DateTime | None,
+        newest: pendulum.DateTime | None = None,
+        looked_at: pendulum.DateTime | None = None,
         *,
         visible_after: float | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._client = client
         self._store_id = data_store_id
-        self._since = None if since is None else since - timedelta(seconds=SETTLING_SECONDS)
+        self._since = None
+        if newest is not None and looked_at is not None:  # an instant of others may be in the future
+            self._since = min(newest, looked_at) - _SETTLING
+        self._started_at = client.server_now() - _SETTLING
         self._visible_after = same_name.VISIBLE_AFTER_SECONDS if visible_after is None else visible_after
         self._clock = clock or time.monotonic
         self._desired: dict[str, DataAsset] = {}
         self._own: dict[str, DataAsset] = {}
+        self._earlier: set[str] = set()
         self._errors: dict[str, QlikCloudError] = {}
         self._attempts: Counter[str] = Counter()
         self._answered_at = self._clock()
@@ -131,7 +143,13 @@ class Creations:
         """Take note of a create that was answered."""
         name = self._note(desired)
         self._own[name] = created
+        self._earlier.discard(name)
         self._errors.pop(name, None)
+
+    def note_created_earlier(self, desired: DataAsset, current: DataAsset) -> None:
+        """Take note of what an earlier part of the same work has created, as it is now."""
+        self.note_created(desired, current)
+        self._earlier.add(desired.technical_name or "")
 
     def note_error(self, desired: DataAsset, error: QlikCloudError) -> bool:
         """Take note of a create that failed.
@@ -171,26 +189,33 @@ class Creations:
             second: list[tuple[str, DataAsset]] = []
             for name in list(self._desired):
                 named = found.get(name, [])
-                if name in self._own and looks <= _MOST_LOOKS and not self._own_exists(name, named):
-                    del self._own[name]  # the next look tells whether it has to be created again
-                elif name not in self._own:
+                own = self._own.get(name)
+                if own is None:
                     self._settle_other(settled, name, named)
-                elif (first := self._before_own(name, named)) is None or looks > _MOST_LOOKS:
+                elif (listed := _with_id(named, own.id)) is None and not self._client.exists(id_of(own)):
+                    self._settle_unseen(settled, name, looks)
+                elif listed is None and self._since is not None:
+                    self._since = None  # the tenant's clocks differ: it may be older than what was read
+                elif looks <= _MOST_LOOKS and (first := _first_before(named, listed or own)) is not None:
+                    second.append((name, first))
+                else:
                     if len(named) > 1:
                         warn_of_duplicates(self._store_id, named)
-                    self._keep(settled, [name])
-                else:
-                    second.append((name, first))
+                    self._keep(settled, [name], listed)
             if second:
                 for name, first in self._withdraw(second):
                     self._use(settled, name, first)
         return settled
 
-    def _keep(self, settled: Settled, names: Collection[str]) -> None:
+    def _keep(self, settled: Settled, names: Collection[str], listed: DataAsset | None = None) -> None:
         for name in list(names):
+            own = self._own[name]
+            if own.version is None:  # a create need not be answered with it
+                own = listed or self._client.get_data_asset(id_of(own))
             self._end(name)
-            settled.created[name] = self._own.pop(name)
-            same_name.memory.note_settled(self._client.base_url, id_of(settled.created[name]))
+            del self._own[name]
+            settled.created[name] = own
+            same_name.memory.note_settled(self._client.base_url, id_of(own))
 
     def _end(self, name: str) -> None:
         self._desired.pop(name)
@@ -213,17 +238,18 @@ class Creations:
 
     def _look(self) -> dict[str, list[DataAsset]]:
         """Return the data assets of the names, the oldest of each first; what others created all can see."""
-        return look_until_visible(
+        found, _ = look_until_visible(
             self._client,
             self._named,
             lambda found: [named[0] for name, named in found.items() if name not in self._own],
             self._visible_after,
         )
+        return found
 
     def _named(self) -> dict[str, list[DataAsset]]:
         found: dict[str, list[DataAsset]] = {}
         for asset in self._newest():
-            if asset.technical_name in self._desired:
+            if asset.technical_name in self._desired and is_in_store(asset, self._store_id):
                 found.setdefault(asset.technical_name, []).append(asset)
         return {name: sorted(assets, key=age) for name, assets in found.items()}
 
@@ -242,17 +268,17 @@ class Creations:
                 self._since = None
         return self._client.list_data_assets(self._store_id)
 
-    def _own_exists(self, name: str, found: list[DataAsset]) -> bool:
-        key = id_of(self._own[name])
-        # A listing may lag behind.
-        return any(asset.id == key for asset in found) or self._client.exists(key)
-
-    def _before_own(self, name: str, found: list[DataAsset]) -> DataAsset | None:
-        """Return the data asset that was created before the own one of the same name."""
-        own = self._own[name]
-        # A create need not be answered with the instant.
-        listed = next((asset for asset in found if asset.id == own.id), own)
-        return next((asset for asset in found if asset.id != own.id and age(asset) < age(listed)), None)
+    def _settle_unseen(self, settled: Settled, name: str, looks: int) -> None:
+        """Wait once more for what was created here and is not visible; give it up in the end."""
+        self._answered_at = self._clock()
+        if looks >= _MOST_LOOKS:
+            self._end(name)
+            settled.failed[name] = QlikNotFoundError.without_request(
+                404,
+                f"Data asset {self._own.pop(name).label} was created in data store {self._store_id}, but can "
+                "be neither listed nor read: it may exist unseen, or somebody has deleted it. It was not "
+                "created again, because there could be two then.",
+            )
 
     def _withdraw(self, second: list[tuple[str, DataAsset]]) -> list[tuple[str, DataAsset]]:
         """Delete what was created here and was not the first, unless it was used, or the first one is gone.
@@ -307,8 +333,11 @@ class Creations:
     def _is_as_created(self, current: DataAsset, name: str) -> bool:
         own = self._own[name]
         told = [(own.version, current.version), (own.last_modified_time, current.last_modified_time)]
-        return all(before in {None, after} for before, after in told) and is_as_sent(
-            current, new_document(self._desired[name])
+        is_first_told = own.version is not None and name not in self._earlier
+        return (
+            all(before in {None, after} for before, after in told)
+            and (is_first_told or _is_unchanged(current))
+            and is_as_sent(current, new_document(self._desired[name]))
         )
 
     def _settle_other(self, settled: Settled, name: str, found: list[DataAsset]) -> None:
@@ -319,18 +348,16 @@ class Creations:
                 same_name.memory.note_refusal(self._client.base_url)
             if error is not None and outcome_is_unknown(error) and self._may_be_own(name, found):
                 self._own[name] = found[0]
-                self._keep(settled, [name])
+                self._keep(settled, [name], found[0])
             else:
                 if len(found) > 1:
                     warn_of_duplicates(self._store_id, found)
                 self._use(settled, name, found[0])
-        elif error is not None and (
-            self._attempts[name] >= _MOST_CREATES
-            or isinstance(error, QlikResponseError)
-            or self._asks_for_too_long(error)
+        elif self._attempts[name] >= _MOST_CREATES or (
+            error is not None and (isinstance(error, QlikResponseError) or self._asks_for_too_long(error))
         ):
             self._end(name)
-            settled.failed[name] = error
+            settled.failed[name] = error or keep_changing()
         else:
             self._end(name)
             settled.absent.add(name)
@@ -340,8 +367,9 @@ class Creations:
         (asset, *others) = found
         return (
             not others
-            and (asset.version or 0) <= 1
-            and asset.last_modified_time == asset.created_time
+            and _is_unchanged(asset)
+            and asset.created_time is not None
+            and asset.created_time >= self._started_at
             and is_as_sent(asset, new_document(self._desired[name]))
             and asset.created_by in {None, self._me()}
         )
@@ -368,6 +396,28 @@ class Creations:
         self._end(name)
         settled.existing[name] = current
         same_name.memory.note_settled(self._client.base_url, id_of(current))
+
+
+def keep_changing() -> QlikConflictError:
+    """Return the error for a name that others keep creating and deleting."""
+    return QlikConflictError.without_request(
+        409, "Other writers keep creating and deleting data assets of this name."
+    )
+
+
+def _with_id(assets: list[DataAsset], data_asset_id: str | None) -> DataAsset | None:
+    return next((asset for asset in assets if asset.id == data_asset_id), None)
+
+
+def _first_before(named: list[DataAsset], own: DataAsset) -> DataAsset | None:
+    """Return the data asset that was created before the own one of the same name."""
+    return next((asset for asset in named if asset.id != own.id and age(asset) < age(own)), None)
+
+
+def _is_unchanged(asset: DataAsset) -> bool:
+    """Return whether a data asset shows that it was never changed since it was created."""
+    is_first = (asset.version or 0) <= 1  # versions begin with 0 or with 1
+    return is_first and asset.created_time is not None and asset.last_modified_time == asset.created_time
 
 
 def _asked(error: QlikCloudError) -> float:

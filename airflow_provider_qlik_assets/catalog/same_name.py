@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from datetime import timedelta
@@ -31,6 +32,16 @@ _MOST_REMEMBERED = 100_000
 def age(asset: DataAsset) -> tuple[str, str]:
     """Return a key that sorts the oldest data asset first: all tasks keep the oldest of the same name."""
     return (str(asset.created_time or ""), asset.id or "")
+
+
+def is_in_store(asset: DataAsset, data_store_id: str | None) -> bool:
+    """Return whether a data asset is in a data store, as far as the user may see."""
+    return asset.store_id in {None, data_store_id}
+
+
+def has_name_of(asset: DataAsset, desired: DataAsset) -> bool:
+    """Return whether a data asset has the desired technical name in the desired data store."""
+    return asset.technical_name == desired.technical_name and is_in_store(asset, desired.store_id)
 
 
 def newest_creation(assets: Iterable[DataAsset]) -> pendulum.DateTime | None:
@@ -87,16 +98,19 @@ def look_until_visible(
     look: Callable[[], Look],
     used: Callable[[Look], Iterable[DataAsset]],
     visible_after: float | None = None,
-) -> Look:
+) -> tuple[Look, pendulum.DateTime]:
     """Look, and again after a wait for each data asset that is so young that not all may have seen it.
 
     :param look: reads data assets.
     :param used: returns those of what was read that are to be used.
     :param visible_after: ``None`` is :data:`VISIBLE_AFTER_SECONDS`.
-    :return: what was read last.
+    :return: what was read last, and the tenant's time before the first look.
     """
     seconds = VISIBLE_AFTER_SECONDS if visible_after is None else visible_after
+    began = time.monotonic()
     found = look()
+    # Only an answer tells the tenant's time.
+    looked_at = client.server_now() - timedelta(seconds=time.monotonic() - began)
     waited_for: set[str | None] = set()
     for _ in range(_MOST_LOOKS):
         if seconds <= 0 or memory.refuses(client.base_url):
@@ -114,4 +128,4 @@ def look_until_visible(
         client.sleep(seconds)
         waited_for.update(asset.id for asset in young)
         found = look()
-    return found
+    return found, looked_at

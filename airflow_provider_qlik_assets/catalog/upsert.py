@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pendulum
 
@@ -15,6 +14,8 @@ from airflow_provider_qlik_assets.catalog.overlay import leave_missing_freshness
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.catalog.same_name import (
     age,
+    has_name_of,
+    is_in_store,
     look_until_visible,
     newest_creation,
     warn_of_duplicates,
@@ -25,6 +26,7 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikNotFoundError,
     QlikValidationError,
 )
+from airflow_provider_qlik_assets.client.json_patch import JsonPatchOperation
 from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.models import DataAsset, id_of
 
@@ -83,21 +85,23 @@ def upsert_data_asset(
     if desired.id is not None:
         return _apply(client, desired, client.get_data_asset(desired.id), if_exists)
     before = _created_before(client, desired, created_before)
+    found = None if before else _look(client, desired, visible_after)
+    current, newest, looked_at = found or (None, None, None)
+    creations = Creations(client, desired.store_id or "", newest, looked_at, visible_after=visible_after)
+    if before:
+        creations.note_created_earlier(desired, before)
     for start in range(_MOST_STARTS):
-        found = None if before else _look(client, desired, visible_after)
-        current = found.first if found else None
         if current is None:
-            since = found.newest if found else None
-            creations = Creations(client, desired.store_id or "", since, visible_after=visible_after)
-            created, current = _create(client, desired, creations, before, on_created)
-            before = None
+            created, current = _create(client, desired, creations, on_created)
             if created:
                 return creation_result(current, desired)
         try:
             return _apply(client, desired, current, if_exists)
-        except QlikNotFoundError:  # deleted since it was read
+        except QlikNotFoundError:  # deleted, renamed or moved since it was read
             if start == _MOST_STARTS - 1:
                 raise
+            creations.note_missing(desired)
+            current = None
     raise AssertionError("unreachable")
 
 
@@ -118,27 +122,28 @@ def check_upsert(asset: DataAsset | Mapping[str, Any], if_exists: str) -> DataAs
     return desired
 
 
-@dataclass(frozen=True)
-class _Found:
+class _Found(NamedTuple):
     """What a look at a data store found.
 
     :param first: of the data assets of a name, the one that counts.
     :param newest: when the newest data asset of all was created.
+    :param looked_at: the tenant's time before the look.
     """
 
     first: DataAsset | None
     newest: pendulum.DateTime | None
+    looked_at: pendulum.DateTime | None
 
 
 def _look(client: QlikCloudClient, desired: DataAsset, visible_after: float | None) -> _Found:
     """Look a name up; the data asset is one that everybody sees."""
-    assets, named = look_until_visible(
+    (assets, named), looked_at = look_until_visible(
         client,
         lambda: _named(client, desired.store_id or "", desired.technical_name or ""),
         lambda found: found[1][:1],
         visible_after,
     )
-    return _Found(named[0] if named else None, newest_creation(assets))
+    return _Found(named[0] if named else None, newest_creation(assets), looked_at)
 
 
 def _created_before(
@@ -148,7 +153,7 @@ def _created_before(
     if data_asset_id is not None:
         with contextlib.suppress(QlikNotFoundError):
             before = client.get_data_asset(data_asset_id)
-            if (before.store_id, before.technical_name) == (desired.store_id, desired.technical_name):
+            if has_name_of(before, desired):
                 return before
     return None
 
@@ -157,26 +162,21 @@ def _create(
     client: QlikCloudClient,
     desired: DataAsset,
     creations: Creations,
-    before: DataAsset | None,
     on_created: Callable[[Result], None],
 ) -> tuple[bool, DataAsset]:
-    """Create a data asset; return whether it was created here, and the one that counts.
-
-    :param before: what an earlier part of the same work has created.
-    """
+    """Create a data asset if there is none; return whether it was created here, and the one that counts."""
     name = desired.technical_name or ""
     while True:
         try:
-            created = before or client.create_data_asset(new_document(desired))
+            created = None if creations.is_pending else client.create_data_asset(new_document(desired))
         except QlikCloudError as error:
             if not creations.note_error(desired, error):
                 raise
             logger.warning("%s: it is looked up before anything else is done. %s", name, error)
         else:
-            if before is None:
+            if created is not None:
                 on_created(creation_result(created, desired))
-            creations.note_created(desired, created)
-        before = None
+                creations.note_created(desired, created)
         settled = creations.settle()
         if name in settled.failed:
             raise settled.failed[name]
@@ -192,14 +192,34 @@ def _apply(client: QlikCloudClient, desired: DataAsset, current: DataAsset, if_e
         return Result(id_of(current), "skipped", current)
     if if_exists == "fail":
         raise QlikDataAssetExistsError.without_request(409, f"Data asset {current.label} already exists.")
-    return change(client, id_of(current), lambda current: overlay(current, desired), current=current)
+    if desired.id is None:
+        return change_named(client, desired, current)
+    return change(client, desired.id, lambda current: overlay(current, desired), current=current)
+
+
+def change_named(client: QlikCloudClient, desired: DataAsset, current: DataAsset) -> Result:
+    """Give the data asset of a name the desired values.
+
+    :param current: as just read.
+    :raises QlikNotFoundError: if it no longer exists, or has another name or data store by now.
+    """
+
+    def decide(current: DataAsset) -> list[JsonPatchOperation]:
+        if not has_name_of(current, desired):
+            raise QlikNotFoundError.without_request(
+                404, f"Data asset {current.label} was renamed or moved to another data store meanwhile."
+            )
+        return overlay(current, desired)
+
+    return change(client, id_of(current), decide, current=current)
 
 
 def _named(
     client: QlikCloudClient, data_store_id: str, technical_name: str
 ) -> tuple[list[DataAsset], list[DataAsset]]:
     """Return the data assets of a data store, and those of a name, the oldest first; there should be one."""
-    assets = list(client.list_data_assets(data_store_id))
+    listed = client.list_data_assets(data_store_id)
+    assets = [asset for asset in listed if is_in_store(asset, data_store_id)]
     found = sorted((asset for asset in assets if asset.technical_name == technical_name), key=age)
     if len(found) > 1:
         warn_of_duplicates(data_store_id, found)

@@ -19,10 +19,10 @@ from airflow_provider_qlik_assets.client.auth import Authenticator, Credentials
 from airflow_provider_qlik_assets.client.base_url import parse_base_url
 from airflow_provider_qlik_assets.client.content import is_as_sent, required_body
 from airflow_provider_qlik_assets.client.documents import (
+    created_parser,
     parse_asset,
     parse_page,
     parse_user,
-    parse_written,
     written_parser,
 )
 from airflow_provider_qlik_assets.client.error_frames import clears_variables
@@ -216,9 +216,8 @@ class QlikCloudClient:
             raise QlikValidationError(
                 "A new data asset must not have an 'id' or a 'version': Qlik Cloud sets them."
             )
-        parse = functools.partial(parse_written, ASSETS_PATH, None)
         created: DataAsset = self._send(
-            "POST", ASSETS_PATH, body=body, safe_to_repeat=False, parse=parse
+            "POST", ASSETS_PATH, body=body, safe_to_repeat=False, parse=created_parser(ASSETS_PATH, body)
         ).document
         return created
 

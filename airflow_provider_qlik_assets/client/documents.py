@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from airflow_provider_qlik_assets.client.errors import QlikResponseError, QlikValidationError, shorten
@@ -39,6 +39,30 @@ def parse_written(path: str, expected_id: str | None, document: Any) -> DataAsse
     if expected_id is not None and asset.id is None and asset.technical_name and asset.app_type:
         return asset.model_copy(update={"id": expected_id})
     return parse_asset(path, expected_id, document)
+
+
+def created_parser(path: str, body: Mapping[str, Any]) -> Callable[[Any], DataAsset]:
+    """Return what turns the answer to a create into the new data asset, and believes no other one.
+
+    :param body: as it was sent.
+    """
+    sent = DataAsset.from_json(body)
+
+    def parse(document: Any) -> DataAsset:
+        asset = parse_asset(path, None, document)
+        if asset.id is None:
+            raise _not_expected(path, "a new data asset", ": it has no id")
+        is_named = asset.technical_name in {None, sent.technical_name}
+        if not is_named or (sent.store_id is not None and asset.store_id not in {None, sent.store_id}):
+            raise QlikResponseError(
+                f"{path} answered with data asset {asset.label}, which has another technicalName or data "
+                f"store than was to be created: {shorten(repr(sent.technical_name))}. A proxy or gateway may "
+                "be mixing up answers: check it if this persists.",
+                http_status=201,
+            )
+        return asset
+
+    return parse
 
 
 def written_parser(path: str, expected_id: str) -> Callable[[Any], DataAsset | None]:

@@ -30,6 +30,9 @@ TOKEN_REQUEST = {
     "security": [],
 }
 
+_REQUIRED = ("technicalName", "appType")
+_ANSWERS_TO_CREATE = {"whole": None, "id": ("id", *_REQUIRED), "required": _REQUIRED}
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -107,7 +110,8 @@ class Endpoints:
     async def create(self, kind: Kind, request: Request) -> Response:
         """Create a document."""
         document = self._tenant.create(kind, _exchange(request).json(), _user(request))
-        return self._shown(kind, document, 201)
+        projection = _ANSWERS_TO_CREATE[self._tenant.settings.answer_to_create] if kind is ASSET else None
+        return self._shown(kind, document, 201, projection)
 
     async def read(self, kind: Kind, request: Request) -> Response:
         """Return a document, whole or in part."""
@@ -139,7 +143,8 @@ class Endpoints:
 
     async def list_assets(self, request: Request) -> Response:
         """List the assets of one store, of several or of all."""
-        return self._page(ASSET, self._known_stores(request), request)
+        stores = self._known_stores(request)
+        return self._page(ASSET, None if self._tenant.settings.other_stores_listed else stores, request)
 
     async def delete_assets(self, request: Request) -> Response:
         """Delete all assets of stores."""

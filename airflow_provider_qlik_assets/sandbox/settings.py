@@ -40,6 +40,11 @@ class SandboxSettings(BaseModel):
         "refused",
         description="A second asset with the same (dataStoreInfo.id, technicalName): 409 or created.",
     )
+    answer_to_create: Literal["whole", "id", "required"] = Field(
+        "whole",
+        description="A new data asset as its creation is answered: whole, only the id and the fields that "
+        "the schema requires, or only those.",
+    )
     unknown_request_fields: Literal["refused", "ignored"] = Field(
         "refused", description="A field in a request body that no document names: 400, or left out."
     )
@@ -62,6 +67,9 @@ class SandboxSettings(BaseModel):
     )
     unknown_store: Literal["refused", "empty"] = Field(
         "refused", description="Listing the assets of an unknown store: 404 or an empty page."
+    )
+    other_stores_listed: bool = Field(
+        False, description="Listing the assets of a store answers with those of all stores."
     )
     unknown_projection: Literal["refused", "ignored"] = Field(
         "refused", description="A projection that is no field: 400, or left out."

@@ -12,18 +12,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_qlik_assets.catalog.bulk import Failures, run_bulk
-from airflow_provider_qlik_assets.catalog.compare_and_set import change
-from airflow_provider_qlik_assets.catalog.creation import Creations, creation_result, new_document
+from airflow_provider_qlik_assets.catalog.creation import (
+    Creations,
+    creation_result,
+    keep_changing,
+    new_document,
+)
 from airflow_provider_qlik_assets.catalog.deletion import LastLook, delete_listed, unchanged_since
 from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
-from airflow_provider_qlik_assets.catalog.overlay import overlay
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.catalog.same_name import look_until_visible
 from airflow_provider_qlik_assets.catalog.sync.desired import check_store_id, parse_desired
 from airflow_provider_qlik_assets.catalog.sync.plan import Plan, make_plan
+from airflow_provider_qlik_assets.catalog.upsert import change_named
 from airflow_provider_qlik_assets.client.errors import (
     QlikCloudError,
-    QlikConflictError,
     QlikNotFoundError,
     QlikValidationError,
 )
@@ -36,7 +39,6 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 _MOST_ROUNDS = 8
-_KEEP_CHANGING = "Other writers keep creating and deleting data assets of this name."
 
 
 class _Job(NamedTuple):
@@ -104,7 +106,8 @@ class Sync:
 
     def plan(self) -> Plan:
         """Read the data store and return what has to be done."""
-        return look_until_visible(self._client, self._read, self._used, self._visible_after)
+        plan, looked_at = look_until_visible(self._client, self._read, self._used, self._visible_after)
+        return replace(plan, looked_at=looked_at)
 
     def _used(self, plan: Plan) -> list[DataAsset]:
         """Return the data assets of others that a plan uses."""
@@ -141,10 +144,11 @@ class Sync:
         for asset in plan.left_alone:
             self._other_results[id_of(asset)] = Result(id_of(asset), "skipped", asset)
         # What was created earlier may be younger than another one of its name that the plan shows already.
-        since = None if self._own else plan.newest
+        newest = None if self._own else plan.newest
         creations = Creations(
-            self._client, self._store_id, since, visible_after=self._visible_after, clock=self._clock
-        )
+            self._client, self._store_id, newest, plan.looked_at,
+            visible_after=self._visible_after, clock=self._clock,
+        )  # fmt: skip
         to_do = self._without_own(plan, creations)
         for _ in range(_MOST_ROUNDS):
             for asset in to_do.unchanged:
@@ -156,7 +160,7 @@ class Sync:
                 to_do = self._settle(creations)
         else:
             for name in to_do.names_to_write:
-                self._fail(name, QlikConflictError.without_request(409, _KEEP_CHANGING))
+                self._fail(name, keep_changing())
         if self._failures.errors:
             if plan.to_delete:
                 logger.warning("Nothing was deleted, because some desired data assets could not be written.")
@@ -192,7 +196,7 @@ class Sync:
             if asset.id == self._own.get(asset.technical_name or "")
         }
         for name, asset in own.items():
-            creations.note_created(self._desired[name], asset)
+            creations.note_created_earlier(self._desired[name], asset)
             self._desired_results[name] = creation_result(asset, self._desired[name])
             self._other_results.pop(id_of(asset), None)
         return replace(
@@ -295,9 +299,4 @@ def sync_data_assets(
 def _do(client: QlikCloudClient, job: _Job) -> Result:
     if job.actual is None:
         return creation_result(client.create_data_asset(new_document(job.desired)), job.desired)
-    return change(
-        client,
-        id_of(job.actual),
-        lambda current: overlay(current, job.desired),
-        current=job.actual,
-    )
+    return change_named(client, job.desired, job.actual)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pendulum
@@ -12,7 +12,7 @@ import pendulum
 from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
 from airflow_provider_qlik_assets.catalog.overlay import overlay
 from airflow_provider_qlik_assets.catalog.results import compact_row
-from airflow_provider_qlik_assets.catalog.same_name import age
+from airflow_provider_qlik_assets.catalog.same_name import age, is_in_store
 from airflow_provider_qlik_assets.client.errors import shorten
 from airflow_provider_qlik_assets.client.instants import format_instant
 from airflow_provider_qlik_assets.client.json_patch import JsonPatchOperation, changed_fields
@@ -84,6 +84,7 @@ class Plan:
     :param protected: data assets that would be deleted if they were not protected.
     :param conflicts: desired technical names that several data assets have.
     :param newest: when the newest of all data assets was created.
+    :param looked_at: the tenant's time before the data store was read.
     """
 
     data_store_id: str
@@ -95,6 +96,7 @@ class Plan:
     protected: tuple[DataAsset, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
     newest: pendulum.DateTime | None = None
+    looked_at: pendulum.DateTime | None = field(default=None, compare=False)
 
     @property
     def is_empty(self) -> bool:
@@ -219,6 +221,8 @@ def make_plan(
     unlisted: list[DataAsset] = []
     total, newest = 0, None
     for asset in actual:
+        if not is_in_store(asset, data_store_id):
+            continue
         total += 1
         if asset.created_time is not None and (newest is None or asset.created_time > newest):
             newest = asset.created_time
