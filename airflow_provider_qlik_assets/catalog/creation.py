@@ -10,7 +10,8 @@ before it is visible.
    there by then counts as created here only if nothing speaks against it.
 3. After each create the newest data assets are looked at: was another one of that name created first?
 4. If so, the own one is deleted if it is still as it was created, and if that other one exists.
-5. Then that other one is looked at again: if it is gone, the name is created once more.
+5. Then that other one is looked at again: if it is gone, the name is created once more, a few times at most.
+   What was created and can be neither listed nor read may exist all the same: it is not created again.
 6. Nobody uses a data asset before all have had the time to see it.
 """
 
@@ -28,15 +29,18 @@ from typing import TYPE_CHECKING, Any
 import pendulum
 
 from airflow_provider_qlik_assets.catalog import same_name
-from airflow_provider_qlik_assets.catalog.deletion import LastLook, delete_listed
 from airflow_provider_qlik_assets.catalog.overlay import given_properties
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.catalog.same_name import (
     age,
+    first_before,
     is_in_store,
+    is_never_changed,
     look_until_visible,
     warn_of_duplicates,
+    with_id,
 )
+from airflow_provider_qlik_assets.catalog.withdrawal import Second, withdraw
 from airflow_provider_qlik_assets.client.content import is_as_sent
 from airflow_provider_qlik_assets.client.errors import (
     QlikApiError,
@@ -45,24 +49,17 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikNotFoundError,
     QlikPermissionError,
     QlikResponseError,
-    QlikStoppedError,
-    first_few,
 )
-from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.models import DataAsset, id_of
 from airflow_provider_qlik_assets.client.newest_first import SETTLING_SECONDS, NotSortedError, read_newest
-from airflow_provider_qlik_assets.client.verdicts import ENDING_ERRORS, outcome_is_unknown
+from airflow_provider_qlik_assets.client.verdicts import outcome_is_unknown
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client.client import QlikCloudClient
 
-logger = get_logger(__name__)
-
 _MOST_CREATES = 3
 _MOST_LOOKS = 5
 _SETTLING = timedelta(seconds=SETTLING_SECONDS)
-# More pages than it pays to list.
-_READ_EACH = 10**9
 
 
 def new_document(desired: DataAsset) -> dict[str, Any]:
@@ -186,25 +183,27 @@ class Creations:
             looks += 1
             self._wait(looks)
             found = self._look()
-            second: list[tuple[str, DataAsset]] = []
+            second: dict[str, Second] = {}
             for name in list(self._desired):
                 named = found.get(name, [])
                 own = self._own.get(name)
                 if own is None:
                     self._settle_other(settled, name, named)
-                elif (listed := _with_id(named, own.id)) is None and not self._client.exists(id_of(own)):
+                elif (listed := with_id(named, own.id)) is None and not self._client.exists(id_of(own)):
                     self._settle_unseen(settled, name, looks)
                 elif listed is None and self._since is not None:
                     self._since = None  # the tenant's clocks differ: it may be older than what was read
-                elif looks <= _MOST_LOOKS and (first := _first_before(named, listed or own)) is not None:
-                    second.append((name, first))
+                elif looks <= _MOST_LOOKS and (first := first_before(named, listed or own)) is not None:
+                    second[name] = Second(own, first)
                 else:
                     if len(named) > 1:
                         warn_of_duplicates(self._store_id, named)
                     self._keep(settled, [name], listed)
-            if second:
-                for name, first in self._withdraw(second):
-                    self._use(settled, name, first)
+            if not second:
+                continue
+            for name in withdraw(self._client, self._store_id, second, self._is_as_created):
+                del self._own[name]
+                self._use(settled, name, second[name].first)
         return settled
 
     def _keep(self, settled: Settled, names: Collection[str], listed: DataAsset | None = None) -> None:
@@ -280,63 +279,14 @@ class Creations:
                 "created again, because there could be two then.",
             )
 
-    def _withdraw(self, second: list[tuple[str, DataAsset]]) -> list[tuple[str, DataAsset]]:
-        """Delete what was created here and was not the first, unless it was used, or the first one is gone.
-
-        :param second: names, and the first data asset of each.
-        :return: those of them whose first one is to be used.
-        """
-        firsts = dict(second)
-        names = {id_of(self._own[name]): name for name in firsts}
-        vanished: set[str] = set()
-
-        def allows(current: DataAsset) -> bool:
-            name = names[id_of(current)]
-            vanished.discard(name)
-            if not self._is_as_created(current, name):
-                return False
-            if not self._client.exists(id_of(firsts[name])):
-                vanished.add(name)
-                return False
-            return True
-
-        last_look = LastLook(self._client, [self._store_id], total=_READ_EACH, allows=allows)
-        try:
-            results = delete_listed(self._client, [self._own[name] for name in firsts], last_look=last_look)
-        except QlikCloudError as error:
-            logger.warning(
-                "Data store %s may now have two data assets with the same technical name: if they are still "
-                "there, delete %s. %s",
-                self._store_id, first_few([self._own[name].label for name in firsts]), error,
-            )  # fmt: skip
-            if isinstance(error, (*ENDING_ERRORS, QlikStoppedError)):
-                raise
-            results = []
-        for result in results:
-            if result.action == "skipped" and names[result.id] not in vanished:
-                logger.warning(
-                    "Data assets %s and %s of data store %s have the same technical name. The first one is "
-                    "used; the other one was changed by another writer and is left alone: merge them.",
-                    firsts[names[result.id]].label, self._own[names[result.id]].label, self._store_id,
-                )  # fmt: skip
-        used = [(name, first) for name, first in second if name not in vanished]
-        if used:
-            logger.warning(
-                "%d data assets were created by another task at the same moment; using those: %s.",
-                len(used),
-                first_few([first.label for _, first in used]),
-            )
-        for name, _ in used:
-            del self._own[name]
-        return used
-
-    def _is_as_created(self, current: DataAsset, name: str) -> bool:
+    def _is_as_created(self, name: str, current: DataAsset) -> bool:
+        """Return whether nobody has changed what was created here."""
         own = self._own[name]
         told = [(own.version, current.version), (own.last_modified_time, current.last_modified_time)]
         is_first_told = own.version is not None and name not in self._earlier
         return (
             all(before in {None, after} for before, after in told)
-            and (is_first_told or _is_unchanged(current))
+            and (is_first_told or is_never_changed(current))
             and is_as_sent(current, new_document(self._desired[name]))
         )
 
@@ -367,7 +317,7 @@ class Creations:
         (asset, *others) = found
         return (
             not others
-            and _is_unchanged(asset)
+            and is_never_changed(asset)
             and asset.created_time is not None
             and asset.created_time >= self._started_at
             and is_as_sent(asset, new_document(self._desired[name]))
@@ -403,21 +353,6 @@ def keep_changing() -> QlikConflictError:
     return QlikConflictError.without_request(
         409, "Other writers keep creating and deleting data assets of this name."
     )
-
-
-def _with_id(assets: list[DataAsset], data_asset_id: str | None) -> DataAsset | None:
-    return next((asset for asset in assets if asset.id == data_asset_id), None)
-
-
-def _first_before(named: list[DataAsset], own: DataAsset) -> DataAsset | None:
-    """Return the data asset that was created before the own one of the same name."""
-    return next((asset for asset in named if asset.id != own.id and age(asset) < age(own)), None)
-
-
-def _is_unchanged(asset: DataAsset) -> bool:
-    """Return whether a data asset shows that it was never changed since it was created."""
-    is_first = (asset.version or 0) <= 1  # versions begin with 0 or with 1
-    return is_first and asset.created_time is not None and asset.last_modified_time == asset.created_time
 
 
 def _asked(error: QlikCloudError) -> float:

@@ -34,6 +34,22 @@ def age(asset: DataAsset) -> tuple[str, str]:
     return (str(asset.created_time or ""), asset.id or "")
 
 
+def with_id(assets: list[DataAsset], data_asset_id: str | None) -> DataAsset | None:
+    """Return the data asset with an id, if it is among these."""
+    return next((asset for asset in assets if asset.id == data_asset_id), None)
+
+
+def first_before(named: list[DataAsset], own: DataAsset) -> DataAsset | None:
+    """Return the data asset that was created before the own one of the same name."""
+    return next((asset for asset in named if asset.id != own.id and age(asset) < age(own)), None)
+
+
+def is_never_changed(asset: DataAsset) -> bool:
+    """Return whether a data asset shows that it was never changed since it was created."""
+    is_first = (asset.version or 0) <= 1  # versions begin with 0 or with 1
+    return is_first and asset.created_time is not None and asset.last_modified_time == asset.created_time
+
+
 def is_in_store(asset: DataAsset, data_store_id: str | None) -> bool:
     """Return whether a data asset is in a data store, as far as the user may see."""
     return asset.store_id in {None, data_store_id}
