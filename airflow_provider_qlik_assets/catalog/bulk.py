@@ -20,7 +20,7 @@ from airflow_provider_qlik_assets.client.errors import (
 from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.rate_limit.limiter import Tier
 from airflow_provider_qlik_assets.client.stopping import StopFlag
-from airflow_provider_qlik_assets.client.verdicts import ENDING_ERRORS, UNAVAILABLE_ERRORS
+from airflow_provider_qlik_assets.client.verdicts import ENDING_ERRORS, is_unavailable
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client.client import QlikCloudClient
@@ -170,7 +170,7 @@ class _Breaker:
 
     def opens(self, outcome: Result | QlikCloudError) -> bool:
         """Record an outcome; return whether all other jobs would fail, too."""
-        unavailable = isinstance(outcome, UNAVAILABLE_ERRORS)
+        unavailable = isinstance(outcome, QlikCloudError) and is_unavailable(outcome)
         self._unavailable_in_a_row = self._unavailable_in_a_row + 1 if unavailable else 0
         return isinstance(outcome, ENDING_ERRORS) or self._unavailable_in_a_row >= _MOST_UNAVAILABLE
 

@@ -101,6 +101,7 @@ def change(
                 f"Data asset {current.label} came without 'version', so that changing it could overwrite the "
                 "change of another writer. Check the role of the connection's user.",
                 http_status=200,
+                concerns_one=True,
             )
         try:
             after = client.patch_data_asset(

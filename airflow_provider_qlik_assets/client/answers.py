@@ -11,6 +11,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -27,6 +28,7 @@ from airflow_provider_qlik_assets.client.errors import (
 )
 from airflow_provider_qlik_assets.client.retry import Failure, parse_retry_after
 from airflow_provider_qlik_assets.client.sent_secrets import hide_secrets
+from airflow_provider_qlik_assets.client.server_clock import parse_date
 
 # Several times what a page of 100 data assets needs.
 _LARGEST_ANSWER_BYTES = 8 * 1024 * 1024
@@ -159,7 +161,8 @@ def read_answer(
     """
     status = response.status_code
     if status >= 400:
-        retry_after = parse_retry_after(response.headers.get("Retry-After"))
+        answered_at = parse_date(response.headers.get("Date")) or datetime.now(UTC)
+        retry_after = parse_retry_after(response.headers.get("Retry-After"), now=answered_at)
         errors, trace_id, from_qlik = _parse_error_body(content.data, quote)
         error = error_class(status, from_qlik=from_qlik)(
             method, url, status, errors=errors, trace_id=trace_id, retry_after=retry_after
@@ -192,6 +195,7 @@ def read_answer(
             "that the host is the tenant's own. If the data assets are large, read fewer fields with "
             "'projections'.",
             http_status=status,
+            concerns_one=True,
         ) from None
 
 

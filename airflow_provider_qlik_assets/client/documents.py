@@ -17,7 +17,7 @@ def parse_asset(path: str, expected_id: str | None, document: Any) -> DataAsset:
     try:
         asset = DataAsset.from_json(document)
     except QlikValidationError as error:
-        raise _not_expected(path, "a data asset", f": {error}") from None
+        raise _not_expected(path, "a data asset", f": {error}", concerns_one=True) from None
     if expected_id is not None and asset.id != expected_id:
         answered = (
             "with a data asset without an id" if asset.id is None else f"with {shorten(repr(asset.id), 100)}"
@@ -83,13 +83,20 @@ def parse_page(path: str, document: Any) -> Page:
         data = document["data"]
         if len(data) > MOST_PER_PAGE:
             raise ValueError(f"it has {len(data)} data assets, but {MOST_PER_PAGE} were requested")
-        items = [DataAsset.from_json(item) for item in data]
+        items = [_listed(item) for item in data]
         page = Page(items, pages=_number(document, "pages"), total=_number(document, "total"))
     except (QlikValidationError, AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise _not_expected(path, "a page of data assets", f": {error}") from None
     if any(asset.id is None for asset in items):
         raise _not_expected(path, "a page of data assets", ": some have no id")
     return page
+
+
+def _listed(item: Any) -> DataAsset:
+    try:
+        return DataAsset.from_json(item)
+    except QlikValidationError as error:
+        raise QlikValidationError(f"data asset {shorten(repr(item.get('id')), 100)}: {error}") from None
 
 
 def _number(document: dict[str, Any], name: str) -> int:
@@ -99,8 +106,9 @@ def _number(document: dict[str, Any], name: str) -> int:
         raise ValueError(f"{name} is not a number") from None
 
 
-def _not_expected(path: str, what: str, why: str = "") -> QlikResponseError:
+def _not_expected(path: str, what: str, why: str = "", *, concerns_one: bool = False) -> QlikResponseError:
     return QlikResponseError(
         f"{path} answered with JSON that is not {what}{why}. Check that the host is a Qlik Cloud tenant.",
         http_status=200,
+        concerns_one=concerns_one,
     )

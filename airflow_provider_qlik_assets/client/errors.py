@@ -94,11 +94,13 @@ class QlikResponseError(QlikCloudError):
 
     :param message: what was tried, the content type and the first characters of the answer.
     :param http_status: status code of the answer.
+    :param concerns_one: whether it is about a single data asset, so that others may well be read.
     """
 
-    def __init__(self, message: str, *, http_status: int) -> None:
+    def __init__(self, message: str, *, http_status: int, concerns_one: bool = False) -> None:
         super().__init__(message)
         self.http_status = http_status
+        self.concerns_one = concerns_one
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__.copy())

@@ -86,13 +86,11 @@ class RetryPolicy:
         return wait if waited + wait <= self.max_retry_wait else None
 
 
-def parse_retry_after(
-    value: str | None, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
-) -> float | None:
+def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
     """Return the seconds that a ``Retry-After`` header asks to wait, or ``None`` if it is not usable.
 
     :param value: whole seconds or an HTTP date (RFC 9110); a date in the past is 0.
-    :param now: the current time, for an HTTP date.
+    :param now: when it was answered, by the clock of who answered, for an HTTP date.
     """
     text = (value or "").strip()
     try:
@@ -102,5 +100,5 @@ def parse_retry_after(
             moment = parsedate_to_datetime(text)
         except (ValueError, OverflowError):
             return None
-        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now().timestamp()
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now.timestamp()
     return max(0.0, seconds) if math.isfinite(seconds) else None

@@ -7,6 +7,19 @@ from email.utils import parsedate_to_datetime
 
 import pendulum
 
+# No certificate is valid where a clock is further off.
+_MOST_DIFFERENCE = timedelta(days=366)
+
+
+def parse_date(date: str | None) -> datetime | None:
+    """Return the time that the ``Date`` header of an answer tells; ``None`` if it cannot be right."""
+    try:
+        told = parsedate_to_datetime(date or "")
+        told = told.replace(tzinfo=told.tzinfo or UTC)
+        return told if abs(told - datetime.now(UTC)) <= _MOST_DIFFERENCE else None
+    except (ValueError, OverflowError, TypeError):
+        return None
+
 
 class ServerClock:
     """The tenant's time of day as of its last answer, to within two seconds; this host's before that."""
@@ -23,12 +36,8 @@ class ServerClock:
         if date is None or date == self._text:
             return
         self._text = date
-        try:
-            told = parsedate_to_datetime(date)
-            ahead = told.replace(tzinfo=told.tzinfo or UTC) - datetime.now(UTC)
-        except (ValueError, OverflowError, TypeError):
-            return
-        self._ahead = ahead
+        if (told := parse_date(date)) is not None:
+            self._ahead = told - datetime.now(UTC)
 
     def now(self) -> pendulum.DateTime:
         """Return the time at the tenant."""

@@ -268,6 +268,14 @@ class Transport:
         limited = failure.http_status == 429
         if limited:
             self._limiter.penalize(request.tier, wait or failure.retry_after or 1.0)
+            if wait is None and isinstance(failed.error, QlikApiError):
+                asked = max(failure.retry_after or 0.0, 1.0)
+                left = max(self._retry.max_retry_wait - so_far.waited, 0.0)
+                failed.error.context = (
+                    f"It asks to wait {asked:.0f} s, but max_retry_wait allows {left:.0f} s"
+                    f"{' more' if so_far.waited else ''}. Try again after that time, or allow a longer wait "
+                    "with max_retry_wait."
+                )
         if wait is None:
             raise failed.error from failed.__cause__
         if failure.may_have_been_done:

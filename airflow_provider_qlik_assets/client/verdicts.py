@@ -39,9 +39,6 @@ PERMANENT_ERRORS = (
 ENDING_ERRORS = (QlikAuthenticationError, QlikConfigurationError, QlikRateLimitError)
 """Errors that every other request would get as well."""
 
-UNAVAILABLE_ERRORS = (QlikConnectionError, QlikResponseError, QlikServerError)
-"""Errors that end bulk work if many requests in a row fail with one of them."""
-
 UNKNOWN_OUTCOME = "The change may or may not have been made: read the data asset before making it again."
 """The ``outcome`` of an error of a write that may have been carried out."""
 
@@ -53,6 +50,15 @@ def outcome_is_unknown(error: QlikCloudError) -> bool:
     if isinstance(error, QlikConnectionError):
         return error.request_sent
     return isinstance(error, (QlikServerError, QlikResponseError))
+
+
+def is_unavailable(error: QlikCloudError) -> bool:
+    """Return whether Qlik Cloud may not have answered; many of these in a row end bulk work."""
+    if isinstance(error, QlikResponseError):
+        return not error.concerns_one
+    if isinstance(error, QlikApiError) and not error.from_qlik:
+        return True
+    return isinstance(error, (QlikConnectionError, QlikServerError))
 
 
 @contextlib.contextmanager

@@ -195,3 +195,26 @@ def test_threads_share_the_quota(qlik_sandbox: Sandbox) -> None:
     assert len(store.instants) == len(qlik_sandbox.journal.requests("PATCH")) == 50
     for instant in store.instants:
         assert sum(instant - 3.0 < other <= instant for other in store.instants) <= 20
+
+
+@pytest.mark.parametrize(
+    "odd", [{}, {"version": "3"}, {"version": 1, "dataFreshness": "2018-10-30"}], ids=str
+)
+def test_many_odd_data_assets_in_a_row_do_not_keep_the_others_from_being_stamped(
+    qlik_sandbox: Sandbox, odd: dict[str, Any]
+) -> None:
+    qlik_sandbox.reset()
+    bad = [f"bad{number}" for number in range(10, 50)]
+    for name in [*bad, "good"]:
+        qlik_sandbox.add_asset(id=name, technicalName=name, dataFreshness=EARLY)
+    for name in bad:
+        document = {"id": name, "technicalName": name, "appType": "x", **odd}
+        path = f"/api/v1/data-assets/{name}"
+        qlik_sandbox.add_fault(Fault(kind="status", status=200, body=document, path=path, times=None))
+    with (
+        QlikCloudClient(qlik_sandbox.url, ApiKey(qlik_sandbox.api_key), rate_limit_store="memory:") as client,
+        pytest.raises(QlikPartialFailureError, match="40 of 41"),
+    ):
+        set_data_freshness_of_many(client, [*bad, "good"], LATE)
+
+    assert qlik_sandbox.assets["good"]["dataFreshness"] == LATE

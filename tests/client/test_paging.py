@@ -383,3 +383,12 @@ def test_what_is_no_page_is_a_clear_error(connect: Any, serve: Any, reply: Any, 
 
     with pytest.raises(QlikResponseError, match="is not a page of data assets"):
         list(connect(server.url).list_data_assets())
+
+
+@pytest.mark.parametrize("odd", [{"dataFreshness": "2018-10-30"}, {"tags": "a"}, {"version": "x"}], ids=str)
+def test_an_odd_data_asset_is_named(connect: Any, tenant: Any, odd: dict[str, Any]) -> None:
+    page = {"data": [{"id": "good"}, {"id": "bad", **odd}], "pages": 1, "total": 2}
+    server = tenant(lambda count, path: answer(page))
+
+    with pytest.raises(QlikResponseError, match="data asset 'bad': "):
+        list(connect(server.url).list_data_assets())

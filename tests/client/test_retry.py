@@ -208,11 +208,11 @@ def test_whether_the_outcome_of_an_error_is_unknown(error: QlikCloudError, expec
     ],
 )
 def test_retry_after_is_seconds_or_a_date(header: str | None, seconds: float | None) -> None:
-    assert parse_retry_after(header, now=lambda: NOW) == seconds
+    assert parse_retry_after(header, now=NOW) == seconds
 
 
 @given(st.text(max_size=60) | st.from_regex(r"\w{3}, \d{1,3} Jan \d{1,5} \d\d:\d\d:\d\d [-+]?\w{3,4}"))
 def test_no_retry_after_is_too_strange(header: str) -> None:
-    seconds = parse_retry_after(header)
+    seconds = parse_retry_after(header, now=NOW)
 
     assert seconds is None or 0 <= seconds < float("inf")
