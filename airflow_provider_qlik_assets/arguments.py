@@ -11,7 +11,7 @@ from typing import Any
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, shorten
 from airflow_provider_qlik_assets.client.json_patch import JsonPatchOperation
 from airflow_provider_qlik_assets.client.models import DataAsset
-from airflow_provider_qlik_assets.client.validation import check_ids
+from airflow_provider_qlik_assets.client.validation import check_bool, check_ids, check_whole_number
 
 _TEMPLATE_MARKS = ("{{", "{%", "{#")
 _PLAIN_TYPES = (bool, int, float, date, timedelta, type(None))
@@ -154,9 +154,7 @@ def as_bool(value: Any, name: str) -> bool:
     """
     if isinstance(value, str):
         value = {"true": True, "1": True, "false": False, "0": False}.get(value.strip().lower(), value)
-    if not isinstance(value, bool):
-        raise QlikValidationError(f"{name} must be true or false, not {shorten(repr(value), 60)}.")
-    return value
+    return check_bool(value, name)
 
 
 def as_int(value: Any, name: str) -> int | None:
@@ -167,9 +165,7 @@ def as_int(value: Any, name: str) -> int | None:
     if isinstance(value, str):
         text = value.strip()
         value = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else value
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-        raise QlikValidationError(f"{name} must be a whole number, not {shorten(repr(value), 60)}.")
-    return value
+    return None if value is None else check_whole_number(value, name)
 
 
 def as_fraction(value: Any, name: str) -> float | None:

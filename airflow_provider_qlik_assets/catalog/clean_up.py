@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import pendulum
 
 from airflow_provider_qlik_assets.catalog.deletion import LastLook, delete_listed, unchanged_since
-from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
+from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards, check_guards
 from airflow_provider_qlik_assets.catalog.name_pattern import LONGEST_PATTERN, NamePattern
 from airflow_provider_qlik_assets.catalog.results import Result, ignore_result
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, first_few, shorten
 from airflow_provider_qlik_assets.client.instants import format_instant
 from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.models import DataAsset
-from airflow_provider_qlik_assets.client.validation import check_id
+from airflow_provider_qlik_assets.client.validation import check_bool, check_id, check_texts
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client.client import QlikCloudClient
@@ -109,7 +109,7 @@ class CleanUpRules:
         check_stale_after(self.stale_after)
         check_undated(self.undated)
         for name in ("app_types", "tags", "owner_ids"):
-            check_selector(getattr(self, name), name)
+            object.__setattr__(self, name, check_selector(getattr(self, name), name))
         check_pattern(self.technical_name_pattern)
         if not isinstance(self.now, datetime) or self.now.tzinfo is None:
             raise QlikValidationError(
@@ -166,6 +166,10 @@ def clean_up_data_assets(
     :raises QlikValidationError: if the guards forbid the deletion; nothing was deleted.
     :raises QlikNotFoundError: if one of the data stores does not exist.
     """
+    if not isinstance(rules, CleanUpRules):
+        raise QlikValidationError(f"rules must be CleanUpRules, not {type(rules).__name__}.")
+    check_guards(guards)
+    check_bool(dry_run, "dry_run")
     assets = client.list_data_assets(rules.data_store_ids)
     first = list(itertools.islice(assets, 1))
     # The first answer tells the time at the tenant. A clock that is ahead would let fresh ones look stale.
@@ -276,20 +280,18 @@ def check_undated(undated: Any) -> None:
         )
 
 
-def check_selector(values: Any, name: str) -> None:
-    """Check that a selector is not given, or a list that is not empty.
+def check_selector(values: Any, name: str) -> frozenset[str] | None:
+    """Return a selector; ``None`` if it is not given.
 
     :raises QlikValidationError: if it is empty, which could be meant as "all" or as "none"; or if it is a
         text, whose parts would be selected, too.
     """
     if values is None:
-        return
-    if _is_no_list(values) or not all(isinstance(value, str) and value for value in values):
-        raise QlikValidationError(
-            f"{name} must be a list of non-empty strings, not {shorten(repr(values), 60)}."
-        )
-    if not values:
+        return None
+    texts = check_texts(values, name)
+    if not texts:
         raise QlikValidationError(f"{name} is empty: leave it out to select all, or name at least one.")
+    return texts
 
 
 def _is_no_list(value: Any) -> bool:

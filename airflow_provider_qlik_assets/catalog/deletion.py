@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
+from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards, check_guards
 from airflow_provider_qlik_assets.catalog.progress import Progress
 from airflow_provider_qlik_assets.catalog.results import Result, ignore_result
 from airflow_provider_qlik_assets.client.content import is_unchanged
@@ -23,7 +23,7 @@ from airflow_provider_qlik_assets.client.errors import (
 from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.models import DataAsset, id_of
 from airflow_provider_qlik_assets.client.paging import MOST_PER_PAGE
-from airflow_provider_qlik_assets.client.validation import check_ids
+from airflow_provider_qlik_assets.client.validation import check_bool, check_ids
 from airflow_provider_qlik_assets.client.verdicts import outcome_is_unknown
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ def delete_by_id(
     :return: ``deleted`` or ``missing`` for each id, in the order of completion.
     :raises QlikCloudError: saying how many were deleted.
     """
+    check_guards(guards)
+    check_bool(dry_run, "dry_run")
     ids = check_ids(data_asset_ids)
     found: dict[str, DataAsset] = {}
     progress = deletions(len(ids))

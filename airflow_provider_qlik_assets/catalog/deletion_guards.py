@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from airflow_provider_qlik_assets.client.errors import QlikValidationError, shorten
 from airflow_provider_qlik_assets.client.models import DataAsset
+from airflow_provider_qlik_assets.client.validation import check_texts, check_whole_number
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,8 @@ class DeletionGuards:
 
     :param max_deletions: most data assets to delete; ``None`` sets no limit.
     :param max_fraction: largest fraction of all to delete, from 0 to 1; ``None`` sets no limit.
-    :param protected_tags: a data asset that has one of these tags is never deleted.
+    :param protected_tags: a data asset that has one of these tags is never deleted. Another list of texts
+        becomes a frozenset.
     :param already_deleted: number of data assets that an earlier part of the same work has deleted.
     :raises QlikValidationError: if a value cannot be used.
     """
@@ -28,8 +31,8 @@ class DeletionGuards:
 
     def __post_init__(self) -> None:
         most, share = self.max_deletions, self.max_fraction
-        if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 0):
-            raise QlikValidationError(f"max_deletions must be a whole number, not {shorten(repr(most), 60)}.")
+        if most is not None:
+            check_whole_number(most, "max_deletions")
         if share is not None and (
             isinstance(share, bool)
             or not isinstance(share, int | float)
@@ -39,10 +42,8 @@ class DeletionGuards:
             raise QlikValidationError(
                 f"max_fraction must be a fraction from 0 to 1, not {shorten(repr(share), 60)}."
             )
-        if isinstance(self.protected_tags, str) or not all(
-            isinstance(tag, str) and tag for tag in self.protected_tags
-        ):
-            raise QlikValidationError("protected_tags must be a list of tags.")
+        object.__setattr__(self, "protected_tags", check_texts(self.protected_tags, "protected_tags"))
+        check_whole_number(self.already_deleted, "already_deleted")
 
     def protects(self, asset: DataAsset) -> bool:
         """Return whether a data asset must not be deleted."""
@@ -78,3 +79,13 @@ class DeletionGuards:
                 f"but max_fraction allows {self.max_fraction:.1%}: {nothing} was deleted. Check what is "
                 "selected, or raise max_fraction."
             )
+
+
+def check_guards(guards: Any) -> DeletionGuards:
+    """Return guards.
+
+    :raises QlikValidationError: if they are none, such as ``None`` or a dict, which guard nothing.
+    """
+    if not isinstance(guards, DeletionGuards):
+        raise QlikValidationError(f"guards must be DeletionGuards, not {type(guards).__name__}.")
+    return guards

@@ -13,7 +13,7 @@ from airflow_provider_qlik_assets.catalog.results import Result, ignore_result
 from airflow_provider_qlik_assets.client.errors import QlikNotFoundError, QlikPartialFailureError, first_few
 from airflow_provider_qlik_assets.client.instants import parse_stamp
 from airflow_provider_qlik_assets.client.models import DataAsset
-from airflow_provider_qlik_assets.client.validation import check_ids
+from airflow_provider_qlik_assets.client.validation import check_bool, check_ids, check_mapping
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client.client import QlikCloudClient
@@ -36,8 +36,11 @@ def set_data_freshness(
     :return: ``updated``, or ``unchanged`` if it was as fresh already.
     :raises QlikNotFoundError: if there is no such data asset.
     """
+    check_bool(allow_backwards, "allow_backwards")
     # Checked as an instant, because None would clear the field.
-    desired = DataAsset.parse({"dataFreshness": parse_stamp(when, allow_future=allow_future)})
+    desired = DataAsset.parse(
+        {"dataFreshness": parse_stamp(when, allow_future=check_bool(allow_future, "allow_future"))}
+    )
     return change(
         client, data_asset_id, lambda current: overlay(current, desired, allow_backwards=allow_backwards)
     )
@@ -81,9 +84,12 @@ def set_data_freshness_by_id(
     :raises QlikNotFoundError: after all others were stamped, naming those that do not exist.
     :raises QlikPartialFailureError: likewise, if several failed, and not all because they do not exist.
     """
+    check_bool(allow_backwards, "allow_backwards")
+    check_bool(allow_future, "allow_future")
+    instants = check_mapping(instants, "instants")
     desired_assets = {
         data_asset_id: parse_stamp(instants[data_asset_id], allow_future=allow_future)
-        for data_asset_id in check_ids(instants)
+        for data_asset_id in check_ids(list(instants))
     }
 
     def stamp(client: QlikCloudClient, data_asset_id: str) -> Result:

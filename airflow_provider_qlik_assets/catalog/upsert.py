@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import pendulum
 
@@ -25,10 +25,12 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikDataAssetExistsError,
     QlikNotFoundError,
     QlikValidationError,
+    shorten,
 )
 from airflow_provider_qlik_assets.client.json_patch import JsonPatchOperation
 from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.models import DataAsset, id_of
+from airflow_provider_qlik_assets.client.validation import check_id, check_seconds, check_text
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client.client import QlikCloudClient
@@ -50,7 +52,7 @@ def find_data_asset(client: QlikCloudClient, data_store_id: str, technical_name:
     :param technical_name: exact technical name.
     :raises QlikNotFoundError: if there is no such data store.
     """
-    _, found = _named(client, data_store_id, technical_name)
+    _, found = _named(client, data_store_id, check_text(technical_name, "technical_name"))
     return found[0] if found else None
 
 
@@ -82,6 +84,10 @@ def upsert_data_asset(
     :raises QlikNotFoundError: if an ``id`` is given that does not exist, or there is no such data store.
     """
     desired = check_upsert(asset, if_exists)
+    if visible_after is not None:
+        check_seconds(visible_after, "visible_after")
+    if created_before is not None:
+        check_id(created_before)
     if desired.id is not None:
         return _apply(client, desired, client.get_data_asset(desired.id), if_exists)
     before = _created_before(client, desired, created_before)
@@ -111,8 +117,10 @@ def check_upsert(asset: DataAsset | Mapping[str, Any], if_exists: str) -> DataAs
     :raises QlikValidationError: if it can neither be found nor created.
     """
     desired = leave_missing_freshness(DataAsset.parse(asset))
-    if if_exists not in {"update", "skip", "fail"}:
-        raise QlikValidationError(f"if_exists is {if_exists!r}: use 'update', 'skip' or 'fail'.")
+    if if_exists not in get_args(IfExists):
+        raise QlikValidationError(
+            f"if_exists is {shorten(repr(if_exists), 60)}: use 'update', 'skip' or 'fail'."
+        )
     if desired.id is None and not (desired.store_id and desired.technical_name):
         raise QlikValidationError(
             "The data asset needs its 'id', or 'dataStoreInfo' (with 'id') and 'technicalName', to be found."

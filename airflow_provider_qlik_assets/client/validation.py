@@ -71,11 +71,81 @@ def check_ids(data_asset_ids: Iterable[str]) -> list[str]:
 
     :raises QlikValidationError: if they are not a list of ids.
     """
+    if _is_no_list(data_asset_ids):
+        raise QlikValidationError(
+            f"data_asset_ids must be a list of ids, not {shorten(repr(data_asset_ids), 60)}."
+        )
     ids = [data_asset_ids] if isinstance(data_asset_ids, str) else list(data_asset_ids)
     for data_asset_id in ids:
         if check_id(data_asset_id) == "*":
             raise QlikValidationError("'*' is not the id of a data asset: name each data asset.")
     return list(dict.fromkeys(ids))
+
+
+def check_bool(value: Any, name: str) -> bool:
+    """Return a flag; the text "False", which would count as true, is none.
+
+    :raises QlikValidationError: if it is neither true nor false.
+    """
+    if not isinstance(value, bool):
+        raise QlikValidationError(f"{name} must be true or false, not {shorten(repr(value), 60)}.")
+    return value
+
+
+def check_whole_number(value: Any, name: str) -> int:
+    """Return a number of things.
+
+    :raises QlikValidationError: if it is not a whole number, or below 0.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise QlikValidationError(f"{name} must be a whole number, not {shorten(repr(value), 60)}.")
+    return value
+
+
+def check_seconds(value: Any, name: str) -> float:
+    """Return a duration.
+
+    :raises QlikValidationError: if it is not a number of seconds, or below 0.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise QlikValidationError(
+            f"{name} must be a number of seconds from 0 on, not {shorten(repr(value), 60)}."
+        )
+    return value
+
+
+def check_text(value: Any, name: str) -> str:
+    """Return a text.
+
+    :raises QlikValidationError: if it is none, or empty.
+    """
+    if not isinstance(value, str) or not value:
+        raise QlikValidationError(f"{name} must be a non-empty string, not {shorten(repr(value), 60)}.")
+    return value
+
+
+def check_texts(value: Any, name: str) -> frozenset[str]:
+    """Return texts of any order, such as tags.
+
+    :raises QlikValidationError: if they are not a list of texts, or one is empty. A text alone is refused,
+        too, because its characters would count.
+    """
+    texts: list[Any] | None = None if isinstance(value, str) or _is_no_list(value) else list(value)
+    if texts is None or not all(isinstance(text, str) and text for text in texts):
+        raise QlikValidationError(
+            f"{name} must be a list of non-empty strings, not {shorten(repr(value), 60)}."
+        )
+    return frozenset(texts)
+
+
+def check_mapping(value: Any, name: str) -> dict[Any, Any]:
+    """Return a mapping as a dict.
+
+    :raises QlikValidationError: if it is none.
+    """
+    if not isinstance(value, Mapping):
+        raise QlikValidationError(f"{name} must be an object (dict), not {type(value).__name__}.")
+    return dict(value)
 
 
 def why_not_kept(value: Any) -> str:
@@ -111,6 +181,10 @@ def with_id(projections: Iterable[str]) -> str:
     """Return projections with the id, which identifies the answer to a request."""
     names = [projections] if isinstance(projections, str) else projections
     return comma_separated("projections", dict.fromkeys(["id", *names]))
+
+
+def _is_no_list(value: Any) -> bool:
+    return isinstance(value, bytes | bytearray | Mapping) or not isinstance(value, Iterable)
 
 
 def _describe(problem: Any, model: type[BaseModel]) -> str:

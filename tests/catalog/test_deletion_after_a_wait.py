@@ -189,7 +189,7 @@ def test_what_is_stale_at_first_and_changed_before_the_second_hundred_survives(
     [
         (0, 1, (1, 0)),
         (0, 2, (0, 1)),
-        (0, 99, (0, 1)),
+        (0, 98, (0, 1)),
         (150, 3, (3, 0)),  # two pages take three requests
         (150, 4, (0, 2)),  # and fewer if all are found before the end
         (350, 5, (5, 0)),

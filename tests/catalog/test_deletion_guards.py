@@ -67,10 +67,25 @@ def test_none_sets_no_limit() -> None:
         ({"max_fraction": -0.1}, "max_fraction must be a fraction"),
         ({"max_fraction": float("nan")}, "max_fraction must be a fraction"),
         ({"max_fraction": True}, "max_fraction must be a fraction"),
-        ({"protected_tags": "keep"}, "protected_tags must be a list of tags"),
-        ({"protected_tags": frozenset({""})}, "protected_tags must be a list of tags"),
+        *(
+            ({"already_deleted": number}, "already_deleted must be a whole number, not ")
+            for number in (-5, float("nan"), 1.0, True, None, "1")
+        ),
+        *(
+            ({"protected_tags": tags}, "protected_tags must be a list of non-empty strings, not ")
+            for tags in ("keep", b"keep", {"keep": 1}, None, 5, frozenset({""}), [None], [["keep"]])
+        ),
     ],
 )
 def test_guards_that_cannot_work_are_refused(limits: dict[str, Any], message: str) -> None:
     with pytest.raises(QlikValidationError, match=message):
         DeletionGuards(**limits)
+
+
+@pytest.mark.parametrize("collect", [list, tuple, set, frozenset, iter])
+def test_any_list_of_tags_protects(collect: Any) -> None:
+    guards = DeletionGuards(protected_tags=collect(["keep", "legal"]))
+
+    assert guards == DeletionGuards(protected_tags=frozenset({"legal", "keep"}))
+    assert guards.protects(tagged("a", "keep"))
+    assert guards.protects(tagged("a", "keep"))

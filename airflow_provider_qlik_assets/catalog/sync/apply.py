@@ -19,7 +19,7 @@ from airflow_provider_qlik_assets.catalog.creation import (
     new_document,
 )
 from airflow_provider_qlik_assets.catalog.deletion import LastLook, delete_listed, unchanged_since
-from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
+from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards, check_guards
 from airflow_provider_qlik_assets.catalog.results import Result
 from airflow_provider_qlik_assets.catalog.same_name import look_until_visible
 from airflow_provider_qlik_assets.catalog.sync.desired import check_store_id, parse_desired
@@ -32,6 +32,7 @@ from airflow_provider_qlik_assets.client.errors import (
 )
 from airflow_provider_qlik_assets.client.log import get_logger
 from airflow_provider_qlik_assets.client.models import DataAsset, id_of
+from airflow_provider_qlik_assets.client.validation import check_bool, check_id, check_mapping, check_seconds
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client.client import QlikCloudClient
@@ -79,6 +80,9 @@ class Sync:
         visible_after: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        check_bool(delete_unlisted, "delete_unlisted")
+        if visible_after is not None:
+            check_seconds(visible_after, "visible_after")
         self._client = client
         self._store_id = check_store_id(data_store_id)
         self._desired = {
@@ -90,10 +94,11 @@ class Sync:
                 "nothing was sent. Check where the list comes from."
             )
         self._delete_unlisted = delete_unlisted
-        self._guards = guards or DeletionGuards()
+        self._guards = DeletionGuards() if guards is None else check_guards(guards)
         self._visible_after = visible_after
         self._clock = clock
-        self._own = dict(own or {})
+        own = {} if own is None else check_mapping(own, "own")
+        self._own = {name: check_id(data_asset_id) for name, data_asset_id in own.items()}
         self._failures = Failures(f"Data store {self._store_id}")
         self._desired_results: dict[str, Result] = {}
         self._other_results: dict[str, Result] = {}

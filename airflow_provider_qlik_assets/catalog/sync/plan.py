@@ -9,7 +9,7 @@ from typing import Any
 
 import pendulum
 
-from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards
+from airflow_provider_qlik_assets.catalog.deletion_guards import DeletionGuards, check_guards
 from airflow_provider_qlik_assets.catalog.overlay import overlay
 from airflow_provider_qlik_assets.catalog.results import compact_row
 from airflow_provider_qlik_assets.catalog.same_name import age, is_in_store
@@ -17,6 +17,7 @@ from airflow_provider_qlik_assets.client.errors import shorten
 from airflow_provider_qlik_assets.client.instants import format_instant
 from airflow_provider_qlik_assets.client.json_patch import JsonPatchOperation, changed_fields
 from airflow_provider_qlik_assets.client.models import DataAsset, id_of
+from airflow_provider_qlik_assets.client.validation import check_bool
 
 _MOST_SHOWN_ROWS = 100
 _MOST_SHOWN_CHANGES = 8
@@ -215,7 +216,8 @@ def make_plan(
     :param delete_unlisted: whether to delete what is not desired.
     :param guards: what protects data assets from that; how many may be deleted is not checked here.
     """
-    guards = guards or DeletionGuards()
+    check_bool(delete_unlisted, "delete_unlisted")
+    guards = DeletionGuards() if guards is None else check_guards(guards)
     by_name = {desired.technical_name: desired for desired in desired_assets}
     named: dict[str | None, list[DataAsset]] = {}
     unlisted: list[DataAsset] = []
