@@ -17,10 +17,11 @@ before it is visible.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from operator import attrgetter
@@ -49,10 +50,11 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikNotFoundError,
     QlikPermissionError,
     QlikResponseError,
+    first_few,
 )
 from airflow_provider_qlik_assets.client.models import DataAsset, id_of
 from airflow_provider_qlik_assets.client.newest_first import SETTLING_SECONDS, NotSortedError, read_newest
-from airflow_provider_qlik_assets.client.verdicts import outcome_is_unknown
+from airflow_provider_qlik_assets.client.verdicts import outcome_is_unknown, settling
 
 if TYPE_CHECKING:
     from airflow_provider_qlik_assets.client.client import QlikCloudClient
@@ -176,35 +178,53 @@ class Creations:
         :raises QlikCloudError: that could not be found out; what was created is still there.
         """
         settled = Settled()
-        if same_name.memory.refuses(self._client.base_url):
-            self._keep(settled, self._own)
-        looks = 0
-        while self._desired:
-            looks += 1
-            self._wait(looks)
-            found = self._look()
-            second: dict[str, Second] = {}
-            for name in list(self._desired):
-                named = found.get(name, [])
-                own = self._own.get(name)
-                if own is None:
-                    self._settle_other(settled, name, named)
-                elif (listed := with_id(named, own.id)) is None and not self._client.exists(id_of(own)):
-                    self._settle_unseen(settled, name, looks)
-                elif listed is None and self._since is not None:
-                    self._since = None  # the tenant's clocks differ: it may be older than what was read
-                elif looks <= _MOST_LOOKS and (first := first_before(named, listed or own)) is not None:
-                    second[name] = Second(own, first)
-                else:
-                    if len(named) > 1:
-                        warn_of_duplicates(self._store_id, named)
-                    self._keep(settled, [name], listed)
-            if not second:
-                continue
-            for name in withdraw(self._client, self._store_id, second, self._is_as_created):
-                del self._own[name]
-                self._use(settled, name, second[name].first)
+        with self._saying_what_was_created(settled):
+            if same_name.memory.refuses(self._client.base_url):
+                self._keep(settled, self._own)
+            looks = 0
+            while self._desired:
+                looks += 1
+                self._wait(looks)
+                found = self._look()
+                second: dict[str, Second] = {}
+                for name in list(self._desired):
+                    named = found.get(name, [])
+                    own = self._own.get(name)
+                    if own is None:
+                        self._settle_other(settled, name, named)
+                    elif (listed := with_id(named, own.id)) is None and not self._client.exists(id_of(own)):
+                        self._settle_unseen(settled, name, looks)
+                    elif listed is None and self._since is not None:
+                        self._since = None  # the tenant's clocks differ: it may be older than what was read
+                    elif looks <= _MOST_LOOKS and (first := first_before(named, listed or own)) is not None:
+                        second[name] = Second(own, first)
+                    else:
+                        if len(named) > 1:
+                            warn_of_duplicates(self._store_id, named)
+                        self._keep(settled, [name], listed)
+                if not second:
+                    continue
+                for name in withdraw(self._client, self._store_id, second, self._is_as_created):
+                    del self._own[name]
+                    self._use(settled, name, second[name].first)
         return settled
+
+    @contextlib.contextmanager
+    def _saying_what_was_created(self, settled: Settled) -> Iterator[None]:
+        """Let an error say what was created, and what may have been."""
+        try:
+            yield
+        except QlikCloudError:
+            created = [*settled.created.values(), *self._own.values()]
+            unknown = (error for error in self._errors.values() if outcome_is_unknown(error))
+            try:
+                with settling(next(unknown, None), may_start_over=True):
+                    raise
+            except QlikCloudError as error:
+                if created:
+                    labels = first_few([asset.label for asset in created])
+                    error.outcome = f"Created before that: {labels}. {error.outcome}".rstrip()
+                raise
 
     def _keep(self, settled: Settled, names: Collection[str], listed: DataAsset | None = None) -> None:
         for name in list(names):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_qlik_assets.catalog import patch_data_asset, set_data_freshness, upsert_data_asset
+from airflow_provider_qlik_assets.catalog import Sync, patch_data_asset, set_data_freshness, upsert_data_asset
 from airflow_provider_qlik_assets.catalog.freshness import set_data_freshness_of_many
 from airflow_provider_qlik_assets.client import (
     ApiKey,
@@ -125,3 +125,78 @@ def test_a_read_that_lags_behind_a_conflict(
     assert qlik_sandbox.assets["x"]["name"] == "theirs"
     assert len(qlik_sandbox.journal.requests("PATCH")) == 2
     assert len(sleeps) == 2
+
+
+# --- creating --------------------------------------------------------------------------------------------
+
+
+def sync(client: QlikCloudClient) -> None:
+    work = Sync(client, "store", [NEW], visible_after=0)
+    work.apply(work.plan())
+
+
+NEW = {**DESIRED, "technicalName": "new"}
+CREATE: dict[str, Callable[[QlikCloudClient], Any]] = {
+    "upsert": lambda client: upsert_data_asset(client, NEW, visible_after=0),
+    "sync": sync,
+}
+
+
+@pytest.fixture
+def with_duplicates(qlik_sandbox: Sandbox, client: QlikCloudClient) -> None:
+    qlik_sandbox.settings.duplicate_technical_name = "allowed"
+
+
+@pytest.mark.usefixtures("with_duplicates")
+@pytest.mark.parametrize("work", CREATE)
+@pytest.mark.parametrize("read", [401, 403, 404, 429, 503])
+def test_a_read_that_fails_does_not_hide_a_create_whose_answer_was_lost(
+    qlik_sandbox: Sandbox, client: QlikCloudClient, work: str, read: int
+) -> None:
+    qlik_sandbox.add_fault(Fault(kind="drop", method="POST", when="after"))
+    qlik_sandbox.add_fault(Fault(kind="status", status=read, method="GET", times=None, skip=1))
+
+    with pytest.raises(QlikCloudError, match="may or may not have been made") as raised:
+        CREATE[work](client)
+
+    assert not is_permanent(raised.value)
+    assert len(qlik_sandbox.journal.requests("POST")) == 1
+
+
+@pytest.mark.usefixtures("with_duplicates")
+@pytest.mark.parametrize("work", CREATE)
+@pytest.mark.parametrize("read", [401, 403, 404, 429, 503])
+def test_an_error_after_a_create_names_what_was_created(
+    qlik_sandbox: Sandbox, client: QlikCloudClient, work: str, read: int
+) -> None:
+    qlik_sandbox.add_fault(Fault(kind="status", status=read, method="GET", times=None, skip=1))
+
+    with pytest.raises(QlikCloudError) as raised:
+        CREATE[work](client)
+
+    (created,) = (key for key in qlik_sandbox.assets if key != "x")
+    assert "Created before that: " in str(raised.value)
+    assert created in str(raised.value)
+
+
+@pytest.mark.usefixtures("with_duplicates")
+@pytest.mark.parametrize("work", CREATE)
+def test_a_stop_after_a_create_names_what_was_created(
+    qlik_sandbox: Sandbox, client: QlikCloudClient, work: str
+) -> None:
+    stop = iter([False, True])
+    check = client.stop_flag.check
+
+    def stops(not_sent: str) -> None:
+        """Stop before the second GET."""
+        if not_sent.startswith("GET") and next(stop, True):
+            client.stop()
+        check(not_sent)
+
+    client.stop_flag.check = stops  # type: ignore[assignment, method-assign]
+
+    with pytest.raises(QlikStoppedError) as raised:
+        CREATE[work](client)
+
+    (created,) = (key for key in qlik_sandbox.assets if key != "x")
+    assert created in str(raised.value)
