@@ -56,9 +56,9 @@ class FallbackStore:
         """See :meth:`.Store.ask`."""
         return self._apply(key, quota, lambda store: store.ask(key, quota, ticket, max_wait))
 
-    def renew(self, key: str, quota: Quota) -> bool:
+    def renew(self, key: str, quota: Quota, age: float) -> bool:
         """See :meth:`.Store.renew`."""
-        return self._apply(key, quota, lambda store: store.renew(key, quota))
+        return self._apply(key, quota, lambda store: store.renew(key, quota, age))
 
     def leave(self, key: str, quota: Quota, ticket: int) -> None:
         """See :meth:`.Store.leave`."""

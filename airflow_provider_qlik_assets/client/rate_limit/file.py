@@ -30,8 +30,8 @@ _T = TypeVar("_T")
 
 LOCK_TIMEOUT_SECONDS = 5.0
 
-_MAGIC = b"qlik-qt1"
-_HEADER = struct.Struct("<8s16sdqqdddqddddq")
+_MAGIC = b"qlik-qt2"
+_HEADER = struct.Struct("<8s16sdqqdddqddddqd")
 _CHECKSUM = struct.Struct("<I")
 _PLACE = struct.Struct("<qd")
 _TIME = struct.Struct("<d")
@@ -136,6 +136,7 @@ class FileStore(LedgerStore):
             ledger.paced_until,
             ledger.learned,
             ledger.penalty_count,
+            ledger.forgotten,
         )
         os.pwrite(fd, header + _CHECKSUM.pack(zlib.crc32(header)), 0)
 

@@ -5,7 +5,7 @@ local time = redis.call('TIME')
 local clock = time[1] + time[2] / 1000000
 
 local names = {'count', 'newest', 'now', 'skew', 'tickets', 'blocked_until', 'paced_since', 'paced_until',
-               'learned', 'penalty_count', 'longest'}
+               'learned', 'penalty_count', 'longest', 'forgotten'}
 local s = {}
 local values = redis.call('HMGET', header_key, unpack(names))
 for i, name in ipairs(names) do
@@ -29,6 +29,7 @@ end
 
 local function start_slowly()
   s.paced_until = math.max(s.paced_until, s.now + window)
+  s.forgotten = s.now
 end
 
 if is_new then
@@ -106,6 +107,7 @@ local function ask(ticket, max_wait)
   end
   if delay == 0 then
     redis.call('HDEL', queue_key, ticket)
+    s.forgotten = math.max(s.forgotten, s.now - window)
     grant()
     return {1, 0, '0', '0', 0}
   end
@@ -120,8 +122,8 @@ local function ask(ticket, max_wait)
   return {0, ticket, exact(delay), exact(pause), penalized}
 end
 
-local function renew()
-  if s.now < s.blocked_until then
+local function renew(age)
+  if s.now < s.blocked_until or s.now - age <= s.forgotten then
     return 0
   end
   grant()
@@ -143,7 +145,7 @@ local reply = 0
 if operation == 'ask' then
   reply = ask(tonumber(ARGV[4]), tonumber(ARGV[5]))
 elseif operation == 'renew' then
-  reply = renew()
+  reply = renew(tonumber(ARGV[4]))
 elseif operation == 'leave' then
   redis.call('HDEL', queue_key, ARGV[4])
 elseif operation == 'penalize' then

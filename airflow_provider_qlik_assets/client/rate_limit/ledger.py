@@ -78,6 +78,8 @@ class Ledger:
     :param paced_until: grants are evenly spaced until this time.
     :param learned: permits that a window seemed to hold at ``paced_since``; 0 if nothing was learned.
     :param penalty_count: ``count`` at the last 429.
+    :param forgotten: grants of this time or earlier were not counted when a later one was given, because the
+        window of its owner did not reach back so far.
     """
 
     times: Ring
@@ -92,6 +94,7 @@ class Ledger:
     paced_until: float = 0.0
     learned: float = 0.0
     penalty_count: int = -1
+    forgotten: float = 0.0
 
     def ask(self, clock: float, quota: Quota, ticket: int, max_wait: float) -> Decision:
         """Return a grant, a place in the queue, or neither if the wait would exceed ``max_wait`` seconds.
@@ -118,6 +121,7 @@ class Ledger:
             return Decision(granted=False, delay=delay, penalized=penalized)
         if delay == 0.0:
             queue.pop(ticket, None)
+            self.forgotten = max(self.forgotten, now - quota.window)
             self._grant()
             return Decision(granted=True)
         if not ticket:
@@ -127,13 +131,17 @@ class Ledger:
             queue[ticket] = now + pause
         return Decision(granted=False, ticket=ticket, delay=delay, pause=pause, penalized=penalized)
 
-    def renew(self, clock: float) -> bool:
-        """Return whether the owner of a grant of the past window that was not used may send now instead.
+    def renew(self, clock: float, age: float) -> bool:
+        """Return whether the owner of a grant that was not used may send now instead.
 
-        Only one of the two sends a request. Both count here, because an unused grant is not looked for.
+        Only if all grants since were given with that one in mind: a sharer whose window is shorter may have
+        taken its permit again. Only one of the two sends a request. Both count here, because an unused grant
+        is not looked for.
+
+        :param age: seconds since the grant.
         """
         self.advance(clock)
-        if self.now < self.blocked_until:
+        if self.now < self.blocked_until or self.now - age <= self.forgotten:
             return False
         self._grant()
         return True
@@ -159,6 +167,7 @@ class Ledger:
         """Space grants evenly for one window, because this ledger may lack earlier ones."""
         self.advance(clock)
         self.paced_until = max(self.paced_until, self.now + quota.window)
+        self.forgotten = self.now
 
     def advance(self, clock: float) -> None:
         """Set the time; a clock that went back counts as stopped."""

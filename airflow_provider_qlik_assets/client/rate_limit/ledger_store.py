@@ -29,9 +29,9 @@ class LedgerStore(ABC):
         """See :meth:`.Ledger.ask`."""
         return self._apply(key, quota, lambda ledger: ledger.ask(self._clock(), quota, ticket, max_wait))
 
-    def renew(self, key: str, quota: Quota) -> bool:
+    def renew(self, key: str, quota: Quota, age: float) -> bool:
         """See :meth:`.Ledger.renew`."""
-        return self._apply(key, quota, lambda ledger: ledger.renew(self._clock()))
+        return self._apply(key, quota, lambda ledger: ledger.renew(self._clock(), age))
 
     def leave(self, key: str, quota: Quota, ticket: int) -> None:
         """See :meth:`.Ledger.leave`."""

@@ -127,12 +127,19 @@ class RateLimiter:
         :raises QlikRateLimitError: if the wait would take longer. It is raised as soon as that is known,
             usually at once, with the expected seconds in ``retry_after``.
         """
+        start = self._clock()
+        return self._acquire(tier, start, self._max_wait if max_wait is None else max_wait) - start
+
+    def _acquire(self, tier: Tier, start: float, longest: float) -> float:
+        """Wait as :meth:`acquire` does; return the time right before the grant was given.
+
+        :param start: the present time.
+        :param longest: longest acceptable wait in seconds.
+        """
         key, quota = self._shared[tier]
-        longest = self._max_wait if max_wait is None else max_wait
         decision = self._store.ask(key, quota, 0, longest)
         if decision.granted:
-            return 0.0
-        start = self._clock()
+            return start
         ticket = decision.ticket
         if ticket:
             level = logging.INFO if decision.delay >= _SHORTEST_NEWS_SECONDS else logging.DEBUG
@@ -140,10 +147,11 @@ class RateLimiter:
         try:
             while ticket:
                 self._sleep(decision.pause)
-                left = longest - (self._clock() - start)
+                asked = self._clock()
+                left = longest - (asked - start)
                 decision = self._store.ask(key, quota, ticket, max(0.0, left))
                 if decision.granted:
-                    return self._clock() - start
+                    return asked
                 ticket = decision.ticket
         except BaseException:
             self._store.leave(key, quota, ticket)
@@ -155,8 +163,8 @@ class RateLimiter:
 
         Qlik Cloud counts a request when it arrives, so a grant only lasts as long as the limiter's window is
         longer than the real one. If preparing takes longer, the grant is renewed. If that is not possible,
-        because of a 429 in the meantime, what was prepared is out of date after the wait, and is prepared
-        again.
+        because of a 429 in the meantime, or because somebody with a shorter window may have taken the permit
+        again, what was prepared is out of date after the wait, and is prepared again.
 
         :param tier: tier of the request.
         :param prepare: called after each wait; ``None`` if there is nothing to send.
@@ -167,13 +175,14 @@ class RateLimiter:
         key, quota = self._shared[tier]
         left = self._max_wait
         for _ in range(_MOST_PREPARATIONS):
-            left = max(0.0, left - self.acquire(tier, max_wait=left))
             start = self._clock()
+            granted = self._acquire(tier, start, left)
+            left = max(0.0, left - (granted - start))
             prepared = prepare()
-            took = self._clock() - start
-            if prepared is None or took <= quota.window - self._window:
+            age = self._clock() - granted
+            if prepared is None or age <= quota.window - self._window:
                 return prepared
-            if took < quota.window and self._store.renew(key, quota):
+            if age < quota.window and self._store.renew(key, quota, age):
                 return prepared
         decision = self._store.ask(key, quota, 0, -1.0)
         reason = f"{self._why(tier, decision)}, each grant expired while the request was prepared"

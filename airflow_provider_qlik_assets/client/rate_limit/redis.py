@@ -83,9 +83,9 @@ class RedisStore:
             raise StateUnavailableError(self._address, _NO_REDIS) from None
         return Decision(bool(granted), int(given), delay, pause, bool(penalized))
 
-    def renew(self, key: str, quota: Quota) -> bool:
+    def renew(self, key: str, quota: Quota, age: float) -> bool:
         """See :meth:`.Ledger.renew`."""
-        reply = self._call(key, quota, "renew")
+        reply = self._call(key, quota, "renew", age)
         if reply not in (0, 1):
             raise StateUnavailableError(self._address, _NO_REDIS)
         return bool(reply)

@@ -17,8 +17,8 @@ class Store(Protocol):
         """Return a grant, a place in the queue, or neither if the wait would exceed ``max_wait`` seconds."""
         ...
 
-    def renew(self, key: str, quota: Quota) -> bool:
-        """Return whether the owner of a grant of the past window that was not used may send now instead."""
+    def renew(self, key: str, quota: Quota, age: float) -> bool:
+        """Return whether the owner of a grant that was not used for ``age`` seconds may send now instead."""
         ...
 
     def leave(self, key: str, quota: Quota, ticket: int) -> None:

@@ -185,8 +185,30 @@ def test_unused_grant_is_renewed_however_many_wait(store, key, ask, clock, use_u
     use_up()
     ask()
 
-    assert store.renew(key, QUOTA)
+    assert store.renew(key, QUOTA, 5.0)
     assert ask(max_wait=-1).delay == 57  # after the one that waits; both grants count
+
+
+def test_a_grant_whose_permit_a_shorter_window_may_have_given_again_is_not_renewed(
+    store, key, ask, clock
+) -> None:
+    ask()
+    clock.sleep(1)
+    ask()
+    clock.sleep(29)
+    assert store.renew(key, QUOTA, 30.0)
+    ask(quota=Quota(permits=5, window=29.5))
+
+    assert not store.renew(key, QUOTA, 30.0)
+    assert store.renew(key, QUOTA, 29.0)
+
+
+def test_a_grant_from_before_a_slow_start_is_not_renewed(store, key, ask, clock) -> None:
+    ask()
+    clock.sleep(1)
+    store.start_slowly(key, QUOTA)
+
+    assert not store.renew(key, QUOTA, 1.0)
 
 
 def test_no_grant_is_renewed_while_a_429_stops_everybody(store, key, ask, clock) -> None:
@@ -194,9 +216,9 @@ def test_no_grant_is_renewed_while_a_429_stops_everybody(store, key, ask, clock)
     store.penalize(key, QUOTA, 30.0)
     clock.sleep(29)
 
-    assert not store.renew(key, QUOTA)
+    assert not store.renew(key, QUOTA, 29.0)
     clock.sleep(1)
-    assert store.renew(key, QUOTA)
+    assert store.renew(key, QUOTA, 30.0)
 
 
 def test_keys_do_not_share_a_quota(store, key, ask, use_up) -> None:
@@ -338,20 +360,25 @@ def test_clock_that_went_back_goes_on_from_there(ask, clock, use_up) -> None:
 _STEPS = st.lists(
     st.tuples(
         st.sampled_from(["new", "new", "again", "again", "renew", "leave", "penalize", "slowly", "peek"]),
-        st.integers(0, 3),
+        st.integers(0, 4),
         st.sampled_from([0.0, 0.01, 0.5, 3.0, 12.0, 47.0, -20.0]),
         st.sampled_from([EVER, EVER, 10.0]),
     ),
     max_size=80,
 )
-_QUOTAS = (QUOTA, QUOTA, Quota(permits=3, window=60.0), Quota(permits=8, window=25.0))
+# Whoever keeps to one of them keeps to the loosest.
+_LOOSEST = Quota(permits=8, window=25.0)
+_QUOTAS = (QUOTA, QUOTA, Quota(permits=3, window=60.0), _LOOSEST, Quota(permits=8, window=100.0))
 
 
 def _play(store, key, clock, steps):
-    """Run random steps by random clients; return all answers and the grants as (time, quota)."""
+    """Run random steps by random clients; return all answers, and the grants that are used in the end.
+
+    These are (time, quota, whether it was renewed), in the order of their use.
+    """
     tickets: list[int] = []
     answers: list[Any] = []
-    grants: list[tuple[float, Quota]] = []
+    grants: list[tuple[float, Quota, bool]] = []
     for what, who, seconds, max_wait in steps:
         clock.sleep(seconds)
         quota = _QUOTAS[who]
@@ -362,11 +389,12 @@ def _play(store, key, clock, steps):
         elif what == "renew":
             unused = [grant for grant in grants if clock.now - grant[0] < grant[1].window]
             if unused:
-                renewed = store.renew(key, unused[0][1])
+                old = unused[who % len(unused)]
+                renewed = store.renew(key, old[1], max(0.0, clock.now - old[0]))
                 answers.append(renewed)
                 if renewed:  # one of the two is used
-                    grants.remove(unused[0])
-                    grants.append((clock.now, unused[0][1]))
+                    grants.remove(old)
+                    grants.append((clock.now, old[1], True))
         elif what == "leave":
             if tickets:
                 store.leave(key, quota, tickets.pop(who % len(tickets)))
@@ -375,7 +403,7 @@ def _play(store, key, clock, steps):
             answer = store.ask(key, quota, ticket, -1.0 if what == "peek" else max_wait)
             answers.append(answer)
             if answer.granted:
-                grants.append((clock.now, quota))
+                grants.append((clock.now, quota, False))
             elif answer.ticket:
                 tickets.append(answer.ticket)
     return answers, grants
@@ -384,6 +412,14 @@ def _play(store, key, clock, steps):
 _fresh_key = itertools.count().__next__
 
 
+@example(
+    steps=[
+        *[("new", 4, 0.0, EVER)] * 8,
+        ("new", 3, 47.0, EVER),
+        *[("new", 3, 0.0, EVER)] * 7,
+        *[("renew", 0, 0.0, EVER)] * 8,
+    ]
+)
 @given(steps=_STEPS)
 @settings(
     max_examples=settings().max_examples * 3 // 5,
@@ -394,9 +430,14 @@ def test_no_interleaving_exceeds_the_quota(store, key, clock, steps) -> None:
     steps = [(what, who, abs(seconds), max_wait) for what, who, seconds, max_wait in steps]
     _, grants = _play(store, f"{key}-{_fresh_key()}", clock, steps)
 
-    for number, (instant, quota) in enumerate(grants):
-        recent = [other for other, _ in grants[: number + 1] if other > instant - quota.window]
-        assert len(recent) <= quota.permits
+    def used(number: int, quota: Quota) -> int:
+        """Return how many requests were sent in the window that ends with one of them."""
+        instants = [instant for instant, _, _ in grants[: number + 1]]
+        return sum(instant > instants[-1] - quota.window for instant in instants)
+
+    for number, (_, quota, renewed) in enumerate(grants):
+        assert used(number, _LOOSEST) <= _LOOSEST.permits
+        assert renewed or used(number, quota) <= quota.permits
 
 
 @example(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import pickle
 from typing import Any
@@ -289,6 +290,32 @@ def test_if_preparing_takes_longer_the_grant_is_renewed(world: World) -> None:
 
     assert world.slept == []
     assert limiter.wait_for(Tier.TWO) == pytest.approx(101.0)
+
+
+def test_a_sharer_with_a_shorter_window_does_not_lead_to_more_than_the_limit(world: World) -> None:
+    """Both keep to 500 in any 300 s; one of them holds many grants for longer, while it prepares."""
+    longer, shorter = (world.limiter(limits=RateLimits(window=window), max_wait=0) for window in (600, 300))
+    sent: list[float] = []
+
+    def prepare(others: int) -> bool:
+        if others:
+            with contextlib.suppress(QlikRateLimitError):
+                sent.append(longer.acquire_for(Tier.TWO, lambda: prepare(others - 1)) and world.now)
+            return True
+        world.now += 350
+        with contextlib.suppress(QlikRateLimitError):
+            while True:
+                shorter.acquire(Tier.TWO)
+                sent.append(world.now)
+        world.now += 100
+        return True
+
+    with contextlib.suppress(QlikRateLimitError):
+        longer.acquire_for(Tier.TWO, lambda: prepare(20))
+        sent.append(world.now)
+
+    assert len(sent) >= 490
+    assert max(sum(end - 300 < instant <= end for instant in sent) for end in sent) <= 500
 
 
 def test_after_a_429_in_the_meantime_it_is_prepared_again_after_the_wait(world: World) -> None:
