@@ -12,7 +12,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -37,6 +36,7 @@ from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
 from tests.clients import Clock
 
 INSTANT = "2026-02-03T04:05:06.000Z"
+LONG_AGO = "2026-01-01T00:00:00Z"
 READ_TIMEOUT = 0.5
 
 DONE, REFUSED = "done", "refused"
@@ -59,7 +59,7 @@ def upsert(client: QlikCloudClient, store_id: str, technical_name: str) -> str:
 
 
 def clean_up_all(client: QlikCloudClient, store_id: str) -> list[str]:
-    rules = CleanUpRules([store_id], 1.0, undated="use_last_modified", now=datetime(2100, 1, 1, tzinfo=UTC))
+    rules = CleanUpRules([store_id], 1.0, undated="use_last_modified")
     return [
         result.action for result in clean_up_data_assets(client, rules, DeletionGuards(max_fraction=None))
     ]
@@ -216,7 +216,13 @@ def connect(qlik_sandbox: Sandbox) -> Callable[..., QlikCloudClient]:
 def seed(sandbox: Sandbox) -> tuple[str, str]:
     store_id = sandbox.add_store(name="warehouse")
     asset = sandbox.add_asset(
-        data_store_id=store_id, technicalName="old", appType="t", name="Old", tags=["a"]
+        data_store_id=store_id,
+        technicalName="old",
+        appType="t",
+        name="Old",
+        tags=["a"],
+        createdTime=LONG_AGO,
+        lastModifiedTime=LONG_AGO,
     )
     return store_id, asset["id"]
 

@@ -28,6 +28,7 @@ from airflow_provider_qlik_assets.operators.data_assets import (
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
 
 SCRIPT = Path(__file__).with_name("killed_task.py")
+LONG_AGO = "2026-01-01T00:00:00Z"
 LONGEST_SECONDS = 300.0
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("qlik_conn_id", "airflow_db", "store")]
@@ -93,7 +94,9 @@ def start(qlik_sandbox: Sandbox, tmp_path: Path) -> Any:
 def ids(qlik_sandbox: Sandbox) -> list[str]:
     """Ids of 400 data assets."""
     return [
-        qlik_sandbox.add_asset("store-1", id=f"a{number}", technicalName=f"table_{number}")["id"]
+        qlik_sandbox.add_asset(
+            "store-1", id=f"a{number}", technicalName=f"table_{number}", lastModifiedTime=LONG_AGO
+        )["id"]
         for number in range(400)
     ]
 
@@ -176,7 +179,7 @@ def test_a_clean_up_stops_before_the_next_chunk(qlik_sandbox: Sandbox, ids: list
     task = QlikCleanUpDataAssetsOperator(
         task_id="clean_up",
         data_store_ids=["store-1"],
-        stale_after=0.001,
+        stale_after=1,
         undated="use_last_modified",
         max_deletions=None,
         max_fraction=None,
