@@ -19,12 +19,15 @@ from airflow_provider_qlik_assets.client.errors import (
     QlikConfigurationError,
     QlikConflictError,
     QlikRateLimitError,
+    QlikValidationError,
 )
 from airflow_provider_qlik_assets.hooks import qlik_cloud
 from airflow_provider_qlik_assets.hooks.qlik_cloud import QlikCloudHook
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
 
 SetConnection = Callable[..., str]
+WANTED = {"dataStoreInfo": {"id": "store"}, "technicalName": "new", "appType": "dbt"}
+STAMP = "2026-01-01T00:00:00Z"
 
 
 @pytest.fixture(scope="module")
@@ -377,3 +380,24 @@ def test_what_the_other_write_of_this_name_does_is_said_at_once(owner: type, nam
     lines = (inspect.getdoc(getattr(owner, name)) or "").splitlines()
 
     assert any("method of this name" in line or "request of this name" in line for line in lines[:3])
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("dry_run", lambda hook: hook.delete_data_assets(["a"], dry_run="False")),
+        ("data_asset_ids", lambda hook: hook.delete_data_assets({"a": 1})),
+        ("delete_unlisted", lambda hook: hook.sync_data_assets("store", [WANTED], delete_unlisted="False")),
+        ("guards", lambda hook: hook.sync_data_assets("store", [WANTED], guards={"max_deletions": 0})),
+        ("allow_backwards", lambda hook: hook.set_data_freshness("a", STAMP, allow_backwards="False")),
+        ("if_exists", lambda hook: hook.upsert_data_asset(WANTED, if_exists=["skip"])),
+    ],
+)
+@pytest.mark.usefixtures("airflow_db")
+def test_what_cannot_be_meant_is_refused(
+    qlik_sandbox: Sandbox, hook: QlikCloudHook, name: str, call: Callable[[QlikCloudHook], object]
+) -> None:
+    with pytest.raises(QlikValidationError, match=f"^{name} "):
+        call(hook)
+
+    assert len(qlik_sandbox.journal) == 0
