@@ -163,14 +163,15 @@ class RateLimiter:
 
         Qlik Cloud counts a request when it arrives, so a grant only lasts as long as the limiter's window is
         longer than the real one. If preparing takes longer, the grant is renewed. If that is not possible,
-        because of a 429 in the meantime, or because somebody with a shorter window may have taken the permit
-        again, what was prepared is out of date after the wait, and is prepared again.
+        because of a 429 in the meantime, or because somebody may have taken the permit again, another grant
+        is needed. Without one at that moment, what was prepared is out of date after the wait, and is
+        prepared again.
 
         :param tier: tier of the request.
         :param prepare: called after each wait; ``None`` if there is nothing to send.
         :return: what was prepared last.
         :raises QlikRateLimitError: if the waits would take longer than that of the limiter, or if the grant
-            cannot be renewed again and again.
+            can neither be renewed nor replaced again and again.
         """
         key, quota = self._shared[tier]
         left = self._max_wait
@@ -184,7 +185,9 @@ class RateLimiter:
                 return prepared
             if age < quota.window and self._store.renew(key, quota, age):
                 return prepared
-        decision = self._store.ask(key, quota, 0, -1.0)
+            decision = self._store.ask(key, quota, 0, 0.0)
+            if decision.granted:
+                return prepared
         reason = f"{self._why(tier, decision)}, each grant expired while the request was prepared"
         raise QlikRateLimitError.not_sent(reason, decision.delay)
 

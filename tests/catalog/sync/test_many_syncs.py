@@ -30,7 +30,7 @@ def sync(ready: dict[str, str], store_id: str, task: int = 0, failures: Any = No
     client = QlikCloudClient(
         ready["url"],
         ApiKey(ready["api_key"]),
-        rate_limits=RateLimits(tier1_limit=10_000, tier2_limit=10_000, window=1.0),
+        rate_limits=RateLimits(tier1_limit=10_000, tier2_limit=10_000, window=10.0),
         rate_limit_store="memory:",
         retry=RetryPolicy(max_retries=20),
     )

@@ -344,11 +344,29 @@ def test_nothing_to_send_takes_no_other_grant(world: World) -> None:
     limiter.acquire(Tier.TWO, max_wait=0)
 
 
-def test_what_takes_too_long_each_time_is_given_up(world: World) -> None:
+def test_if_preparing_takes_longer_than_a_window_another_grant_is_taken_at_once(world: World) -> None:
     limiter = world.limiter(limits=RateLimits(tier2_limit=1, window=100.0))
 
-    with pytest.raises(QlikRateLimitError, match="each grant expired while the request was prepared"):
-        limiter.acquire_for(Tier.TWO, preparing(world, *[101.0] * 10))
+    assert limiter.acquire_for(Tier.TWO, preparing(world, 102.0)) == 1
+
+    assert world.slept == []
+    assert limiter.wait_for(Tier.TWO) == pytest.approx(101.0)
+
+
+def test_what_gets_no_grant_again_and_again_is_given_up(world: World) -> None:
+    limiter = world.limiter(limits=RateLimits(tier2_limit=1, window=100.0))
+
+    def prepare() -> bool:
+        world.now += 102.0
+        limiter.penalize(Tier.TWO, 7.0)
+        return True
+
+    with pytest.raises(
+        QlikRateLimitError, match="each grant expired while the request was prepared"
+    ) as raised:
+        limiter.acquire_for(Tier.TWO, prepare)
+
+    assert (raised.value.retry_after or 0) >= 7
 
 
 def test_the_waits_together_are_bounded(world: World) -> None:
