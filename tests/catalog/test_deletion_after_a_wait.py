@@ -17,6 +17,7 @@ from airflow_provider_qlik_assets.client import (
     QlikServerError,
     RateLimits,
 )
+from airflow_provider_qlik_assets.client.rate_limit.limiter import Tier
 from airflow_provider_qlik_assets.sandbox import Fault, Sandbox
 from tests.catalog.clean_ups import FRESH, LISTING, add, rules
 from tests.clients import Clock, Connect
@@ -140,15 +141,20 @@ def test_what_is_changed_survives_also_if_the_user_sees_no_version(
 def test_what_only_a_look_without_a_request_wanted_to_delete_is_not_taken_for_deleted(
     sandbox: Sandbox, connect: Connect, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The grant expires during the first look; the second look does not select it any more."""
+    """A 429 voids the grant during the first look; the second look does not select it any more."""
     add(sandbox, "a", "b", "c")
     sandbox.add_fault(Fault(kind="status", status=503, method="DELETE", when="before"))
     client, other = connect(), connect(rate_limit_store="memory:")
     monkeypatch.setattr(client._limiter, "_clock", clock)
     send = client.delete_data_assets
+
+    def void_the_grant() -> None:
+        clock.sleep(5)
+        client._limiter.penalize(Tier.TWO, 1.0)
+
     happens = iter(
         [
-            lambda: clock.sleep(400),
+            void_the_grant,
             lambda: sandbox.touch("a", description="by a steward"),
             lambda: other.delete_data_assets(["a"]),
         ]
