@@ -138,9 +138,9 @@ def effective_operations(
 ) -> tuple[list[JsonPatchOperation], dict[str, Any]]:
     """Return the operations that change something, and the resulting document.
 
-    It changes nothing to remove a missing member, to set a field to null that is not set, to clear a text
-    that is empty, or to set ``dataFreshness`` to the same instant in another form. Tests are kept if any
-    change is kept.
+    It changes nothing to remove a missing member, to set a field to null that is not set, or to set
+    ``dataFreshness`` to the same instant in another form; nor if all that they do together is to clear texts
+    that are empty. Tests are kept if any change is kept.
 
     :raises QlikValidationError: if an operation does not fit the document.
     """
@@ -161,9 +161,11 @@ def effective_operations(
             ) from None  # its text may be the whole document
         if after.get("dataFreshness") is not None:
             after["dataFreshness"] = format_instant(parse_instant(after["dataFreshness"]))
-        if any(not _same_field(after.get(name), wanted.get(name)) for name in after.keys() | wanted.keys()):
+        if any(not same_json(after.get(name), wanted.get(name)) for name in after.keys() | wanted.keys()):
             kept.append(operation)
         wanted = after
+    if all(_same_field(document.get(name), wanted.get(name)) for name in document.keys() | wanted.keys()):
+        kept = []
     return ([] if all(operation.op == "test" for operation in kept) else kept), wanted
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import jsonpatch
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_qlik_assets.client import JsonPatchOperation, QlikValidationError
@@ -312,6 +312,8 @@ def test_safe_patches_give_the_same_document_twice(document: Json, operations: l
     assert once == twice
 
 
+@example({}, [op("add", "/name", "")])
+@example({}, [op("add", "/name", ""), op("replace", "/name", "a")])
 @given(DOCUMENTS, OPERATIONS)
 def test_the_effective_operations_lead_to_the_same_document(document: Json, operations: list[Json]) -> None:
     try:
@@ -321,7 +323,7 @@ def test_the_effective_operations_lead_to_the_same_document(document: Json, oper
         return
 
     def shown(value: Json) -> str:
-        return repr(sorted((name, item) for name, item in value.items() if item is not None))
+        return repr(sorted((name, item) for name, item in value.items() if item not in (None, "")))
 
     reached = jsonpatch.apply_patch(document, [operation.to_json() for operation in kept])
     assert shown(reached) == shown(whole) == shown(wanted)
