@@ -46,6 +46,12 @@ def requests_since(tenant: Sandbox, instant: float) -> int:
     return sum(entry.arrived >= instant for entry in tenant.journal.requests())
 
 
+def seconds_between_polls(tenant: Sandbox) -> float:
+    """Return the seconds between the last two requests."""
+    before, last = (entry.arrived for entry in tenant.journal.requests()[-2:])
+    return last - before
+
+
 def wait_for_requests(airflow: Any, tenant: Sandbox, count: int) -> None:
     """Return once so many requests have arrived from now on."""
     now = time.monotonic()
@@ -84,7 +90,8 @@ def many(sensors: Any, tenant: Sandbox) -> Many:
     run_id = sensors.run("many")
     wait_until_deferred(sensors, run_id, MANY)
     # The triggerer takes them over in its next rounds, in which each may ask for its own data assets.
-    settled = time.monotonic() + 2 * POLL_SECONDS
+    sensors.wait_until(lambda: seconds_between_polls(tenant) >= SHORTEST_POLL_SECONDS, "no other joins")
+    settled = time.monotonic()
     sensors.wait_until(lambda: requests_since(tenant, settled) >= 4, "the data assets are polled")
     over = time.monotonic()
     waiting = requests_since(tenant, settled)
