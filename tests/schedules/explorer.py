@@ -128,11 +128,14 @@ def explore(run: Run) -> Explored:
 
 
 def sample(run: Run, number: int, seed: int) -> Explored:
-    """Run something with random choices, some number of times."""
+    """Run something with random choices, some number of times; schedules that come twice count once."""
     generator = random.Random(seed)
+    schedules = set()
     for _ in range(number):
-        replay(run, Choices(generator=generator))
-    return Explored(number, number)
+        choices = Choices(generator=generator)
+        replay(run, choices)
+        schedules.add(choices.path)
+    return Explored(len(schedules), number)
 
 
 def replay(run: Run, choices: Choices) -> None:

@@ -150,13 +150,13 @@ def test_and_with_every_request_or_answer_lost_or_late(works: Any, moments: Any,
 def test_two_that_want_the_same_or_meet_several_faults(
     works: Any, moments: Any, faults: int, some: Some
 ) -> None:
-    some(creators(works, faults=faults, same=faults < 2, **moments), 100)
+    assert some(creators(works, faults=faults, same=faults < 2, **moments), 100).schedules > 25
 
 
 @pytest.mark.parametrize("moments", MOMENTS.values(), ids=MOMENTS)
 @pytest.mark.parametrize("faults", [0, 1, 3])
 def test_three_creators_end_with_one_in_some_orders(moments: Any, faults: int, some: Some) -> None:
-    some(creators(THREE, faults=faults, **moments), 40)
+    assert some(creators(THREE, faults=faults, **moments), 40).schedules > 35
 
 
 @pytest.mark.slow
@@ -165,4 +165,4 @@ def test_three_creators_end_with_one_in_some_orders(moments: Any, faults: int, s
 def test_three_creators_end_with_one_in_ten_thousand_orders(
     moments: Any, faults: int, number: int, some: Some
 ) -> None:
-    some(creators(THREE, faults=faults, **moments), number)
+    assert some(creators(THREE, faults=faults, **moments), number).schedules > number * 0.7

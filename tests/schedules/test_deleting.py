@@ -146,7 +146,7 @@ def test_nor_with_any_request_or_answer_lost_or_late(delete: Work, ids: str, eve
 @pytest.mark.parametrize("delete", [clean_up, sync])
 @pytest.mark.parametrize("ids", ["a", "ab"])
 def test_nor_with_any_two(delete: Work, ids: str, some: Some) -> None:
-    some(a_stamp_and_a_deletion(delete, *ids, faults=2), 300)
+    assert some(a_stamp_and_a_deletion(delete, *ids, faults=2), 300).schedules > 100
 
 
 def clean_up_all(client: QlikCloudClient) -> dict[str, str]:
@@ -244,7 +244,7 @@ def test_and_with_any_request_or_answer_lost_or_late(
 def test_two_creators_and_a_deleter_leave_at_most_one(
     delete: Work, create: tuple[Work, Work], ids: list[str], faults: int, some: Some
 ) -> None:
-    some(creators_and_a_deleter(delete, *create, ids=ids, faults=faults), 200)
+    assert some(creators_and_a_deleter(delete, *create, ids=ids, faults=faults), 200).schedules > 90
 
 
 @pytest.mark.parametrize("create", [upsert_one, sync_one])

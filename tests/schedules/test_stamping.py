@@ -36,4 +36,4 @@ def test_no_change_is_lost_and_freshness_never_goes_back_in_every_order(every: E
 
 
 def test_nor_with_a_request_or_answer_lost_or_late_in_some_orders(some: Some) -> None:
-    some(changes(faults=1), 100)
+    assert some(changes(faults=1), 100).schedules > 80
