@@ -243,7 +243,8 @@ def check_data_stores(data_store_ids: Any) -> None:
 
     :raises QlikValidationError: if none is named, or ``*`` is among them.
     """
-    if _is_no_list(data_store_ids):
+    # A generator would be used up by these checks.
+    if isinstance(data_store_ids, str | bytes | Mapping) or not isinstance(data_store_ids, Collection):
         raise QlikValidationError(
             f"data_store_ids must be a list of ids, not {shorten(repr(data_store_ids), 60)}."
         )
@@ -292,10 +293,6 @@ def check_selector(values: Any, name: str) -> frozenset[str] | None:
     if not texts:
         raise QlikValidationError(f"{name} is empty: leave it out to select all, or name at least one.")
     return texts
-
-
-def _is_no_list(value: Any) -> bool:
-    return isinstance(value, str | bytes | Mapping) or not isinstance(value, Collection)
 
 
 def check_pattern(pattern: str | None) -> None:
